@@ -1,0 +1,15 @@
+//! Signalbox's control plane: Gateway API objects to Envoy xDS, status, and pool snapshots for pickers.
+//!
+//! ```text
+//! source ─▶ world ─▶ gateway (resolve → ir + reports) ─▶ translate ─▶ xds (snapshot, session) ─▶ Envoy
+//!                         └─▶ pools (snapshots for pickers)    └─▶ status (report → plan → sink)
+//! ```
+//!
+//! `api`, `world`, `gateway`, `translate` and the sans-IO parts of `xds` are the core: synchronous, without I/O. The
+//! other modules are edges; only `app` chooses among them. `tests/layering.rs` holds the table of who may use whom.
+
+pub mod api;
+pub mod gateway;
+pub mod translate;
+pub mod world;
+pub mod xds;

@@ -1,0 +1,1 @@
+//! Turns the intermediate representation into Envoy resources; cannot fail.

@@ -1,0 +1,1 @@
+//! Accelerator classes: what an endpoint computes on, and how fast that is.

@@ -1,0 +1,1 @@
+//! Admission: which requests wait, and which are shed.

@@ -1,0 +1,19 @@
+//! Signalbox's endpoint picker: asked by Envoy over ext_proc which endpoint of a pool serves a request.
+//!
+//! ```text
+//! Envoy ─ ext_proc ─▶ extproc (server → session) ─▶ request (parse) ─▶ flow ─▶ picker ─▶ reply, outcome
+//! control-plane ─ tier API ─▶ pool (snapshot, board) ◀─ scrape (/metrics of each endpoint)
+//! ```
+//!
+//! `picker`, `flow`, `accelerator`, `request` and the session of `extproc` are the core: synchronous, without I/O, time
+//! is an argument. `tests/layering.rs` holds the table of who may use whom.
+
+pub mod accelerator;
+pub mod extproc;
+pub mod flow;
+pub mod outcome;
+pub mod picker;
+pub mod pool;
+pub mod prefix;
+pub mod request;
+pub mod scrape;

@@ -1,0 +1,1 @@
+//! What became of a request: in-flight accounting, served endpoint, first token.

@@ -1,0 +1,1 @@
+//! Pools: snapshots from the control plane, and live load per endpoint.

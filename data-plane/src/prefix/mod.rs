@@ -1,0 +1,1 @@
+//! Prefix blocks of prompts.

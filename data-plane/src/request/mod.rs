@@ -1,0 +1,1 @@
+//! Requests: bounded bodies and the fields that matter.

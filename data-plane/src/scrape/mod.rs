@@ -1,0 +1,1 @@
+//! Scrapes of model servers: metrics with their time.
