@@ -1,0 +1,44 @@
+//! `signalbox bootstrap`: the bootstrap of an Envoy that somebody else runs.
+
+use std::{net::SocketAddr, process::ExitCode};
+
+use anyhow::Result;
+use clap::Args;
+
+use super::output::print;
+use crate::translate::{self, BootstrapParams};
+
+/// Prints the bootstrap of an Envoy that joins a Gateway's fleet.
+#[derive(Debug, Args)]
+pub struct Bootstrap {
+    /// The Gateway, as NAMESPACE/NAME.
+    #[arg(long)]
+    gateway: String,
+    /// Where the control plane serves ADS, as HOST:PORT.
+    #[arg(long)]
+    ads: String,
+    /// Name of this Envoy, unique in the fleet [default: the host's name].
+    #[arg(long)]
+    node_id: Option<String>,
+    /// Where Envoy's admin interface listens.
+    #[arg(long, default_value = "127.0.0.1:19000")]
+    admin: SocketAddr,
+}
+
+impl Bootstrap {
+    /// Prints the bootstrap.
+    ///
+    /// # Errors
+    /// When an argument is malformed.
+    pub fn run(self) -> Result<ExitCode> {
+        anyhow::ensure!(
+            self.gateway.split('/').filter(|part| !part.is_empty()).count() == 2,
+            "--gateway {}: write NAMESPACE/NAME",
+            self.gateway
+        );
+        let node_id = self.node_id.unwrap_or_else(|| nix::unistd::gethostname().map_or_else(|_| "envoy".into(), |n| n.to_string_lossy().into_owned()));
+        let params = BootstrapParams::new(node_id, self.gateway, self.ads.parse()?, self.admin);
+        print(&translate::bootstrap(&params))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
