@@ -25,7 +25,7 @@ use crate::{
     source::Batch,
     translate,
     world::{Dirty, EndpointOwner, World},
-    xds::{Resource, ResourceType, Snapshot},
+    xds::{ResourceType, Snapshot},
 };
 
 /// What one batch changed for the world outside.
@@ -49,13 +49,8 @@ struct Published {
     ir: ir::Gateway,
     reports: Reports,
     snapshot: Arc<Snapshot>,
-}
-
-/// One cluster's endpoints as they were last published.
-#[derive(Clone, Debug)]
-struct Endpoints {
-    set: Arc<EndpointSet>,
-    resource: Arc<Resource>,
+    /// Encoded routes, for the next translation.
+    encoded: translate::Cache,
 }
 
 /// The state between batches.
@@ -66,10 +61,10 @@ pub struct Pipeline {
     world: World,
     classes: BTreeMap<String, Conditions>,
     gateways: BTreeMap<NamespacedName, Published>,
-    endpoints: BTreeMap<ClusterName, Endpoints>,
+    /// Endpoints of every cluster that is used, as last published.
+    endpoints: BTreeMap<ClusterName, Arc<EndpointSet>>,
     /// Pools that pickers were told of.
     pools: BTreeSet<NamespacedName>,
-    encoded: translate::Cache,
 }
 
 impl Pipeline {
@@ -83,7 +78,6 @@ impl Pipeline {
             gateways: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             pools: BTreeSet::new(),
-            encoded: translate::Cache::default(),
         }
     }
 
@@ -109,7 +103,7 @@ impl Pipeline {
 
     /// Endpoints of a cluster as published.
     pub fn endpoints_of(&self, cluster: &ClusterName) -> Option<&Arc<EndpointSet>> {
-        self.endpoints.get(cluster).map(|endpoints| &endpoints.set)
+        self.endpoints.get(cluster)
     }
 
     /// Takes other options; every Gateway is resolved anew when they differ.
@@ -182,11 +176,9 @@ impl Pipeline {
     fn refresh_cluster(&mut self, upstream: &ir::Upstream) -> bool {
         let set = gateway::endpoints(&self.world, upstream);
         match self.endpoints.get(&set.cluster) {
-            Some(held) if *held.set == set => false,
+            Some(held) if **held == set => false,
             _ => {
-                let resource = translate::endpoint_resource(&set);
-                let set = Arc::new(set);
-                self.endpoints.insert(set.cluster.clone(), Endpoints { set, resource });
+                self.endpoints.insert(set.cluster.clone(), Arc::new(set));
                 true
             }
         }
@@ -205,22 +197,32 @@ impl Pipeline {
                 self.refresh_cluster(&cluster.upstream);
             }
         }
-        let held = self.gateways.get(name);
-        output.reports_changed |= held.is_none_or(|held| held.reports != resolved.reports);
+        let held = self.gateways.remove(name);
+        output.reports_changed |= held.as_ref().is_none_or(|held| held.reports != resolved.reports);
+        let mut encoded = translate::Cache::default();
         let snapshot = match held {
-            Some(held) if held.ir == resolved.ir => held.snapshot.clone(),
-            _ => {
-                let previous = held.map(|held| held.snapshot.as_ref());
-                let resources = resolved.ir.clusters.keys().filter_map(|c| self.endpoints.get(c));
-                let resources: Vec<_> = resources.map(|endpoints| endpoints.resource.clone()).collect();
-                let snapshot =
-                    translate::snapshot(&resolved.ir, resources, &self.settings, previous, &mut self.encoded);
+            Some(held) if held.ir == resolved.ir => {
+                encoded = held.encoded;
+                held.snapshot
+            }
+            held => {
+                let previous = held.map(|held| {
+                    encoded = held.encoded;
+                    held.snapshot
+                });
+                let snapshot = translate::snapshot(
+                    &resolved.ir,
+                    &self.endpoints,
+                    &self.settings,
+                    previous.as_deref(),
+                    &mut encoded,
+                );
                 let snapshot = Arc::new(snapshot);
                 output.snapshots.push((name.clone(), snapshot.clone()));
                 snapshot
             }
         };
-        let published = Published { ir: resolved.ir, reports: resolved.reports, snapshot };
+        let published = Published { ir: resolved.ir, reports: resolved.reports, snapshot, encoded };
         self.gateways.insert(name.clone(), published);
     }
 
@@ -229,6 +231,10 @@ impl Pipeline {
         if changed.is_empty() {
             return;
         }
+        let resources: BTreeMap<_, _> = changed
+            .iter()
+            .filter_map(|cluster| Some((cluster, translate::endpoint_resource(self.endpoints.get(cluster)?))))
+            .collect();
         for (name, published) in &mut self.gateways {
             let held: Vec<_> = changed.iter().filter(|cluster| published.ir.clusters.contains_key(*cluster)).collect();
             if held.is_empty() {
@@ -236,8 +242,9 @@ impl Pipeline {
             }
             let mut snapshot = Snapshot::clone(&published.snapshot);
             for cluster in held {
-                let resource = self.endpoints[cluster].resource.clone();
-                snapshot.insert(ResourceType::Endpoint, resource);
+                if let Some(resource) = resources.get(cluster) {
+                    snapshot.insert(ResourceType::Endpoint, Arc::clone(resource));
+                }
             }
             published.snapshot = Arc::new(snapshot);
             if dirty.gateways.contains(name) {
@@ -261,7 +268,7 @@ impl Pipeline {
                 continue;
             };
             let Some(endpoints) = self.endpoints.get(&ClusterName::pool(&name)) else { continue };
-            let snapshot = pools::snapshot(&self.world, pool, &endpoints.set, endpoints.resource.version);
+            let snapshot = pools::snapshot(&self.world, pool, endpoints, translate::endpoint_version(endpoints));
             self.pools.insert(name.clone());
             output.pools.push((name, snapshot));
         }

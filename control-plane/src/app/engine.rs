@@ -23,7 +23,7 @@ use crate::{
     gateway::ir::ClusterName,
     pipeline::{Output, Pipeline},
     pools::PoolPublisher,
-    source::{AnyObject, Batch, Change, Reload},
+    source::{Batch, Change, Reload},
     status::{
         self, Facts,
         files::{StatusFiles, replace_file},
@@ -55,7 +55,7 @@ impl Engine {
     pub(super) async fn run(mut self, mut reloads: mpsc::Receiver<Reload>) -> Result<()> {
         let mut acknowledged = self.nodes.subscribe_changes();
         let mut children = self.local.changes();
-        let cancel = self.tasks.cancel().clone();
+        let cancel = self.tasks.token().clone();
         loop {
             tokio::select! {
                 () = cancel.cancelled() => break,
@@ -111,8 +111,8 @@ impl Engine {
         for (service, port) in &desired.picker_services {
             let picker = self.local.picker_address()?;
             let (own, slice) = picker_objects(world, service, *port, picker);
-            batch.extend(own.map(|service| Change::Apply(AnyObject::Service(service))));
-            batch.extend([Change::Apply(AnyObject::EndpointSlice(slice))]);
+            own.into_iter().for_each(|service| batch.push(Change::Apply(service.into())));
+            batch.push(Change::Apply(slice.into()));
         }
         Ok(())
     }

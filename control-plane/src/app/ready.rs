@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration}
 
 use tokio::{net::TcpStream, sync::watch, time::Instant};
 
-use crate::{api::NamespacedName, cli::output::print, infra::envoy_admin, xds::Nodes};
+use crate::{api::NamespacedName, cli::print, infra::envoy_admin, xds::Nodes};
 
 /// One listener that should become ready.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -69,7 +69,7 @@ async fn run(config: StandaloneConfig) -> Result<ExitCode> {
     };
     let run_dir = RunDir::claim(&config.run_dir)?;
     let cancel = CancellationToken::new();
-    let tasks = TaskSet::new(cancel.clone());
+    let tasks = TaskSet::under(&cancel);
     let xds_listener = bind("--xds-listen", config.xds_listen).await?;
     let pools_listener = bind("--pools-listen", config.pools_listen).await?;
     let external = config.external_picker;
@@ -103,15 +103,21 @@ async fn run(config: StandaloneConfig) -> Result<ExitCode> {
     engine.reload(Reload::Loaded(first));
     // One reload at a time: a slow loop makes the source wait, which then reads the newest state of the files.
     let (reloads, reloads_heard) = mpsc::channel(1);
-    tasks.spawn("manifests", FileSource::run(config.dir, reloads, cancel.clone()));
+    tasks.spawn("manifests", {
+        let follow = FileSource::run(config.dir, reloads, cancel.clone());
+        async { Ok(follow.await) }
+    });
     tasks.spawn("xds", xds::serve(xds_listener, publisher, nodes.clone(), xds::Limits::default(), cancel.clone()));
-    tasks.spawn("pools", pools::serve(pools_listener, pools, cancel.clone()));
-    tasks.spawn_finite("ready", ready::announce(expected_heard, nodes));
-    tasks.spawn_finite("signals", stop_on_signal(cancel.clone()));
+    tasks.spawn("pools", {
+        let serve = pools::serve(pools_listener, pools, cancel.clone());
+        async { Ok(serve.await?) }
+    });
+    tasks.spawn_brief("ready", ready::announce(expected_heard, nodes));
+    tasks.spawn_brief("signals", stop_on_signal(cancel.clone()));
     let ended = engine.run(reloads_heard).await;
     cancel.cancel();
-    tasks.join(Duration::from_secs(2)).await?;
     ended?;
+    tasks.wait(Duration::from_secs(2)).await?;
     Ok(ExitCode::SUCCESS)
 }
 

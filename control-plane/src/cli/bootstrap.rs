@@ -2,11 +2,11 @@
 
 use std::{net::SocketAddr, process::ExitCode};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Args;
 
 use super::output::print;
-use crate::translate::{self, BootstrapParams};
+use crate::translate::{self, AdsMode, BootstrapParams, OverloadLimits};
 
 /// Prints the bootstrap of an Envoy that joins a Gateway's fleet.
 #[derive(Debug, Args)]
@@ -23,6 +23,12 @@ pub struct Bootstrap {
     /// Where Envoy's admin interface listens.
     #[arg(long, default_value = "127.0.0.1:19000")]
     admin: SocketAddr,
+    /// Where `/ready` and `/stats/prometheus` are served; not at all by default.
+    #[arg(long)]
+    status: Option<SocketAddr>,
+    /// Ask for the state of the world at each change, not for differences.
+    #[arg(long)]
+    sotw: bool,
 }
 
 impl Bootstrap {
@@ -37,7 +43,17 @@ impl Bootstrap {
             self.gateway
         );
         let node_id = self.node_id.unwrap_or_else(|| nix::unistd::gethostname().map_or_else(|_| "envoy".into(), |n| n.to_string_lossy().into_owned()));
-        let params = BootstrapParams::new(node_id, self.gateway, self.ads.parse()?, self.admin);
+        let (host, port) = self.ads.rsplit_once(':').context("--ads: write HOST:PORT")?;
+        let params = BootstrapParams {
+            node_id,
+            cluster: self.gateway,
+            ads_host: host.trim_matches(['[', ']']).to_owned(),
+            ads_port: port.parse().with_context(|| format!("--ads: {port} is not a port"))?,
+            ads_mode: if self.sotw { AdsMode::Sotw } else { AdsMode::Delta },
+            admin: self.admin,
+            status: self.status,
+            overload: OverloadLimits::default(),
+        };
         print(&translate::bootstrap(&params))?;
         Ok(ExitCode::SUCCESS)
     }

@@ -11,7 +11,6 @@ use crate::{
     gateway,
     pipeline::Pipeline,
     source::FileSource,
-    status::overview::Overview,
     translate,
 };
 
@@ -146,9 +145,4 @@ fn advices(pipeline: &Pipeline) -> Vec<String> {
     }
     found.dedup();
     found
-}
-
-/// Fills the problems of an overview.
-pub fn fill_problems(overview: &mut Overview, pipeline: &Pipeline) {
-    overview.problems = problems(pipeline);
 }

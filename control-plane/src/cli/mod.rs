@@ -7,6 +7,9 @@ mod standalone;
 mod status;
 mod translate;
 
+pub use check::problems;
+pub use output::print;
+
 use std::process::ExitCode;
 
 use anyhow::Result;

@@ -21,7 +21,7 @@ use crate::{
     api::NamespacedName,
     status::files::replace_file,
     tasks::TaskSet,
-    translate::{self, BootstrapParams},
+    translate::{self, AdsMode, BootstrapParams, OverloadLimits},
 };
 
 /// Where things are and how long they may take.
@@ -140,7 +140,7 @@ impl Local {
         let mut heard = state.clone();
         let changed = self.changed.clone();
         let supervised = supervise(spec.clone(), sender, cancel.clone());
-        tasks.spawn_finite(format!("child {name}"), async move {
+        tasks.spawn_brief("child", async move {
             let report = async {
                 while heard.changed().await.is_ok() {
                     changed.send_modify(|count| *count += 1);
@@ -185,11 +185,19 @@ impl Local {
     fn envoy_spec(&self, gateway: &NamespacedName) -> Result<ChildSpec> {
         let dir = self.envoy_dir(gateway);
         fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        let ads = self.config.xds.into();
         let node = format!("{}.local", gateway.name);
         let admin = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-        let bootstrap = translate::bootstrap(&BootstrapParams::new(node, gateway.to_string(), ads, admin));
-        let config = dir.join("bootstrap.yaml");
+        let bootstrap = translate::bootstrap(&BootstrapParams {
+            node_id: node,
+            cluster: gateway.to_string(),
+            ads_host: self.config.xds.ip().to_string(),
+            ads_port: self.config.xds.port(),
+            ads_mode: AdsMode::Delta,
+            admin,
+            status: None,
+            overload: OverloadLimits::default(),
+        });
+        let config = dir.join("bootstrap.json");
         if fs::read(&config).ok().as_deref() != Some(bootstrap.as_bytes()) {
             replace_file(&config, bootstrap.as_bytes()).with_context(|| format!("cannot write {}", config.display()))?;
         }

@@ -23,7 +23,7 @@ pub fn endpoint_resource(set: &EndpointSet) -> Arc<Resource> {
 }
 
 /// The version of a set's resource.
-pub(super) fn version(set: &EndpointSet) -> Version {
+pub fn version(set: &EndpointSet) -> Version {
     let parts: Vec<_> = set.endpoints.iter().map(|e| (e.address, e.port, e.state)).collect();
     Version::of(TRANSLATION_SALT, &(&set.cluster, parts))
 }

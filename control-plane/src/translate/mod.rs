@@ -37,7 +37,7 @@ mod virtual_host;
 
 pub use bootstrap::{AdsMode, BootstrapParams, OverloadLimits, bootstrap};
 pub use cache::Cache;
-pub use endpoint::endpoint_resource;
+pub use endpoint::{endpoint_resource, version as endpoint_version};
 pub use settings::{AccessLog, HeadersWithUnderscores, Settings};
 pub use snapshot::snapshot;
 pub use view::view;
