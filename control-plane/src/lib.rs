@@ -10,6 +10,7 @@
 
 pub mod api;
 pub mod gateway;
+pub mod source;
 pub mod translate;
 pub mod world;
 pub mod xds;
