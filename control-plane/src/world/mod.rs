@@ -4,6 +4,8 @@
 //! source ── Batch ──▶ reducer ──▶ next World + Dirty
 //! ```
 
+mod queries;
+
 use std::sync::Arc;
 
 use imbl::OrdMap;
