@@ -17,6 +17,8 @@ mod selectors;
 mod stored;
 mod touch;
 
+mod queries;
+
 use std::sync::Arc;
 
 use imbl::OrdMap;
