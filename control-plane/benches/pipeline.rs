@@ -89,7 +89,10 @@ fn world(routes: usize, pods: usize) -> Vec<AnyObject> {
 }
 
 fn options() -> gateway::Options {
-    gateway::Options { controller_name: control_plane::config::CONTROLLER_NAME.into(), ..gateway::Options::default() }
+    gateway::Options {
+        controller_name: control_plane::config::CONTROLLER_NAME.into(),
+        ..gateway::Options::default()
+    }
 }
 
 fn loaded(objects: Vec<AnyObject>) -> Pipeline {
@@ -106,7 +109,11 @@ fn from_nothing(criterion: &mut Criterion) {
         let batch = Batch::replace_all(world(routes, 0));
         group.bench_function(BenchmarkId::from_parameter(routes), |bencher| {
             let empty = || Pipeline::new(options(), translate::Settings::default());
-            bencher.iter_batched_ref(empty, |pipeline| black_box(pipeline.apply(&batch)), BatchSize::PerIteration);
+            bencher.iter_batched_ref(
+                empty,
+                |pipeline| black_box(pipeline.apply(&batch)),
+                BatchSize::PerIteration,
+            );
         });
     }
     group.finish();
@@ -147,7 +154,11 @@ fn one_endpoint(criterion: &mut Criterion) {
                 Change::Apply(added)
             };
             let output = pipeline.apply(&Batch::from_iter([change]));
-            assert_eq!((output.snapshots.len(), output.pools.len()), (1, 1), "the pool's endpoints are published");
+            assert_eq!(
+                (output.snapshots.len(), output.pools.len()),
+                (1, 1),
+                "the pool's endpoints are published"
+            );
             output
         });
     });

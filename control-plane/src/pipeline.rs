@@ -236,7 +236,8 @@ impl Pipeline {
             .filter_map(|cluster| Some((cluster, translate::endpoint_resource(self.endpoints.get(cluster)?))))
             .collect();
         for (name, published) in &mut self.gateways {
-            let held: Vec<_> = changed.iter().filter(|cluster| published.ir.clusters.contains_key(*cluster)).collect();
+            let held: Vec<_> =
+                changed.iter().filter(|cluster| published.ir.clusters.contains_key(*cluster)).collect();
             if held.is_empty() {
                 continue;
             }
@@ -268,7 +269,8 @@ impl Pipeline {
                 continue;
             };
             let Some(endpoints) = self.endpoints.get(&ClusterName::pool(&name)) else { continue };
-            let snapshot = pools::snapshot(&self.world, pool, endpoints, translate::endpoint_version(endpoints));
+            let snapshot =
+                pools::snapshot(&self.world, pool, endpoints, translate::endpoint_version(endpoints));
             self.pools.insert(name.clone());
             output.pools.push((name, snapshot));
         }

@@ -28,7 +28,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "api", "cli", "gateway", "infra", "pipeline", "pools", "source", "status", "tasks", "translate", "world", "xds",
+            "api",
+            "cli",
+            "gateway",
+            "infra",
+            "pipeline",
+            "pools",
+            "source",
+            "status",
+            "tasks",
+            "translate",
+            "world",
+            "xds",
         ],
     ),
 ];

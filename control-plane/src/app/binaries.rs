@@ -17,16 +17,23 @@ const ENVOY_CACHED: &str = "1.40.0";
 ///
 /// # Errors
 /// When there is none, or the given one is too old; the message says how to get one.
-pub fn envoy(given: Option<PathBuf>) -> Result<PathBuf> {
+pub(super) fn envoy(given: Option<PathBuf>) -> Result<PathBuf> {
     if let Some(path) = given {
         let version = envoy_version(&path)?;
         if version < ENVOY_FLOOR {
-            bail!("--envoy {}: version {}.{} is too old, 1.40 or later is needed", path.display(), version.0, version.1);
+            bail!(
+                "--envoy {}: version {}.{} is too old, 1.40 or later is needed",
+                path.display(),
+                version.0,
+                version.1
+            );
         }
         return Ok(path);
     }
-    let on_path = on_path("envoy").filter(|path| envoy_version(path).is_ok_and(|version| version >= ENVOY_FLOOR));
-    let cached = user_cache().map(|cache| cache.join(format!("signalbox/envoy/{ENVOY_CACHED}/envoy/_bin/envoy")));
+    let on_path =
+        on_path("envoy").filter(|path| envoy_version(path).is_ok_and(|version| version >= ENVOY_FLOOR));
+    let cached =
+        user_cache().map(|cache| cache.join(format!("signalbox/envoy/{ENVOY_CACHED}/envoy/_bin/envoy")));
     on_path.or(cached.filter(|path| path.is_file())).context(
         "Envoy 1.40 or later was not found: run `make envoy`, or put an `envoy` on PATH, or name one with --envoy \
          (the official image holds it at /usr/local/bin/envoy; `brew install envoy` and `func-e` bring it as well)",
@@ -37,7 +44,7 @@ pub fn envoy(given: Option<PathBuf>) -> Result<PathBuf> {
 ///
 /// # Errors
 /// When there is none.
-pub fn picker(given: Option<PathBuf>) -> Result<PathBuf> {
+pub(super) fn picker(given: Option<PathBuf>) -> Result<PathBuf> {
     if let Some(path) = given {
         anyhow::ensure!(path.is_file(), "--picker {}: there is no such file", path.display());
         return Ok(path);
@@ -53,7 +60,8 @@ fn envoy_version(path: &Path) -> Result<(u32, u32)> {
     let output = Command::new(path).arg("--version").output();
     let output = output.with_context(|| format!("{} cannot be run", path.display()))?;
     let text = String::from_utf8_lossy(&output.stdout);
-    parse_version(&text).with_context(|| format!("{} --version says nothing that names an Envoy version", path.display()))
+    parse_version(&text)
+        .with_context(|| format!("{} --version says nothing that names an Envoy version", path.display()))
 }
 
 /// Reads `envoy  version: <sha>/1.40.0/Clean/RELEASE/BoringSSL`.
@@ -79,7 +87,10 @@ mod tests {
 
     #[test]
     fn versions_are_read() {
-        assert_eq!(parse_version("\n/x/envoy  version: 9e55/1.40.0/Clean/RELEASE/BoringSSL\n"), Some((1, 40)));
+        assert_eq!(
+            parse_version("\n/x/envoy  version: 9e55/1.40.0/Clean/RELEASE/BoringSSL\n"),
+            Some((1, 40))
+        );
         assert_eq!(parse_version("envoy  version: 9e55/1.40.0/Clean/RELEASE/BoringSSL"), Some((1, 40)));
         assert_eq!(parse_version("hello"), None);
     }

@@ -13,6 +13,7 @@ use super::{ready::Expected, run_dir::RunDir};
 use crate::{
     api::NamespacedName,
     cli::problems,
+    gateway::ir::ClusterName,
     gateway::ir::EndpointState,
     infra::{
         desired::{self, Desired},
@@ -20,7 +21,6 @@ use crate::{
         services::picker_objects,
         supervisor::ChildState,
     },
-    gateway::ir::ClusterName,
     pipeline::{Output, Pipeline},
     pools::PoolPublisher,
     source::{Batch, Change, Reload},
@@ -87,7 +87,10 @@ impl Engine {
                     tracing::info!(%note, "manifest note");
                 }
                 if let Err(error) = self.apply(loaded.batch) {
-                    tracing::error!(error = format!("{error:#}"), "part of the local infrastructure cannot be set up");
+                    tracing::error!(
+                        error = format!("{error:#}"),
+                        "part of the local infrastructure cannot be set up"
+                    );
                 }
             }
         }
@@ -107,7 +110,12 @@ impl Engine {
         self.local.reconcile(&desired, &self.tasks)
     }
 
-    fn add_picker_services(&mut self, world: &crate::world::World, desired: &Desired, batch: &mut Batch) -> Result<()> {
+    fn add_picker_services(
+        &mut self,
+        world: &crate::world::World,
+        desired: &Desired,
+        batch: &mut Batch,
+    ) -> Result<()> {
         for (service, port) in &desired.picker_services {
             let picker = self.local.picker_address()?;
             let (own, slice) = picker_objects(world, service, *port, picker);
@@ -133,7 +141,9 @@ impl Engine {
             self.pipeline.gateways().map(|(name, ..)| (name.clone(), self.facts(name))).collect();
         let entries = self.pipeline.gateways().map(|(name, reports, _)| (name, reports, facts[name].clone()));
         let plan = status::plan(&self.pipeline.options().controller_name, self.pipeline.classes(), entries);
-        if let Err(error) = self.statuses.write(&plan, &Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()) {
+        if let Err(error) =
+            self.statuses.write(&plan, &Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+        {
             tracing::error!(%error, "status files cannot be written");
         }
         let expected = self.expected_listeners();
@@ -164,7 +174,11 @@ impl Engine {
             address_error,
             connected: state.connected,
             acknowledged: self.nodes.is_current(gateway),
-            refusals: state.nacks.iter().map(|nack| format!("{}: {}", nack.resources.join(", "), nack.message)).collect(),
+            refusals: state
+                .nacks
+                .iter()
+                .map(|nack| format!("{}: {}", nack.resources.join(", "), nack.message))
+                .collect(),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::{api::NamespacedName, cli::print, infra::envoy_admin, xds::Nodes};
 
 /// One listener that should become ready.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Expected {
+pub(super) struct Expected {
     /// The Gateway.
     pub gateway: NamespacedName,
     /// Where clients connect.
@@ -26,7 +26,7 @@ const POLL: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Announces each expected listener once, again when it went away and came back. Ends with the sender of `expected`.
-pub async fn announce(mut expected: watch::Receiver<BTreeSet<Expected>>, nodes: Nodes) {
+pub(super) async fn announce(mut expected: watch::Receiver<BTreeSet<Expected>>, nodes: Nodes) {
     let mut announced: BTreeSet<Expected> = BTreeSet::new();
     let mut waiting_since = Instant::now();
     let mut complained = false;
@@ -71,6 +71,11 @@ async fn check(listener: &Expected, nodes: &Nodes) -> Result<(), String> {
     TcpStream::connect(listener.address).await.map_err(|error| format!("connecting: {error}"))?;
     let Some(file) = &listener.admin_file else { return Ok(()) };
     let admin = envoy_admin::address(file).map_err(|error| format!("{error:#}"))?;
-    let unhealthy = envoy_admin::unhealthy_clusters(admin, "picker/").await.map_err(|error| format!("{error:#}"))?;
-    if unhealthy.is_empty() { Ok(()) } else { Err(format!("no healthy endpoint picker in {}", unhealthy.join(", "))) }
+    let unhealthy =
+        envoy_admin::unhealthy_clusters(admin, "picker/").await.map_err(|error| format!("{error:#}"))?;
+    if unhealthy.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("no healthy endpoint picker in {}", unhealthy.join(", ")))
+    }
 }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 
 /// A run directory that this process owns until it is dropped.
 #[derive(Debug)]
-pub struct RunDir {
+pub(super) struct RunDir {
     path: PathBuf,
     /// Holds the lock; the system releases it however the process ends.
     _lock: File,
@@ -20,8 +20,9 @@ impl RunDir {
     ///
     /// # Errors
     /// When it cannot be written, or another process owns it.
-    pub fn claim(path: &Path) -> Result<Self> {
-        fs::create_dir_all(path).with_context(|| format!("--run-dir {}: cannot be created", path.display()))?;
+    pub(super) fn claim(path: &Path) -> Result<Self> {
+        fs::create_dir_all(path)
+            .with_context(|| format!("--run-dir {}: cannot be created", path.display()))?;
         let path = path.canonicalize()?;
         let file = path.join("lock");
         let lock = File::create(&file).with_context(|| format!("{} cannot be written", file.display()))?;
@@ -31,13 +32,15 @@ impl RunDir {
                 "another `signalbox standalone` uses {}: end it, or give this one its own --run-dir",
                 path.display()
             ),
-            Err(TryLockError::Error(error)) => return Err(error).context("the run directory cannot be locked"),
+            Err(TryLockError::Error(error)) => {
+                return Err(error).context("the run directory cannot be locked");
+            }
         }
         Ok(Self { path, _lock: lock })
     }
 
     /// The directory, absolute.
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 }

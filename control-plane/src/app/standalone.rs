@@ -18,8 +18,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{binaries, engine::Engine, ready, run_dir::RunDir};
 use crate::{
-    gateway,
-    infra::local::{Local, LocalConfig},
+    config::CONTROLLER_NAME,
+    gateway::{self, PortMap},
+    infra::{
+        addresses,
+        local::{Local, LocalConfig},
+    },
     pipeline::Pipeline,
     pools::{self, PoolPublisher},
     source::{FileSource, Reload},
@@ -81,12 +85,14 @@ async fn run(config: StandaloneConfig) -> Result<ExitCode> {
         pools: pools_listener.local_addr()?,
         drain: config.drain,
     };
+    let bind = PortMap { privileged_offset: addresses::privileged_offset(), ..PortMap::default() };
+    let options = gateway::Options { bind, ..gateway::Options::new(CONTROLLER_NAME) };
     let publisher = Publisher::default();
     let nodes = Nodes::new(publisher.clone());
     let pools = PoolPublisher::default();
     let (expected, expected_heard) = watch::channel(BTreeSet::new());
     let mut engine = Engine {
-        pipeline: Pipeline::new(gateway::Options::default(), translate::Settings::default()),
+        pipeline: Pipeline::new(options, translate::Settings::default()),
         publisher: publisher.clone(),
         pools: pools.clone(),
         nodes: nodes.clone(),
@@ -107,7 +113,10 @@ async fn run(config: StandaloneConfig) -> Result<ExitCode> {
         let follow = FileSource::run(config.dir, reloads, cancel.clone());
         async { Ok(follow.await) }
     });
-    tasks.spawn("xds", xds::serve(xds_listener, publisher, nodes.clone(), xds::Limits::default(), cancel.clone()));
+    tasks.spawn(
+        "xds",
+        xds::serve(xds_listener, publisher, nodes.clone(), xds::Limits::default(), cancel.clone()),
+    );
     tasks.spawn("pools", {
         let serve = pools::serve(pools_listener, pools, cancel.clone());
         async { Ok(serve.await?) }

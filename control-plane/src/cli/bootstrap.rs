@@ -10,7 +10,7 @@ use crate::translate::{self, AdsMode, BootstrapParams, OverloadLimits};
 
 /// Prints the bootstrap of an Envoy that joins a Gateway's fleet.
 #[derive(Debug, Args)]
-pub struct Bootstrap {
+pub(super) struct Bootstrap {
     /// The Gateway, as NAMESPACE/NAME.
     #[arg(long)]
     gateway: String,
@@ -36,13 +36,15 @@ impl Bootstrap {
     ///
     /// # Errors
     /// When an argument is malformed.
-    pub fn run(self) -> Result<ExitCode> {
+    pub(super) fn run(self) -> Result<ExitCode> {
         anyhow::ensure!(
             self.gateway.split('/').filter(|part| !part.is_empty()).count() == 2,
             "--gateway {}: write NAMESPACE/NAME",
             self.gateway
         );
-        let node_id = self.node_id.unwrap_or_else(|| nix::unistd::gethostname().map_or_else(|_| "envoy".into(), |n| n.to_string_lossy().into_owned()));
+        let node_id = self.node_id.unwrap_or_else(|| {
+            nix::unistd::gethostname().map_or_else(|_| "envoy".into(), |n| n.to_string_lossy().into_owned())
+        });
         let (host, port) = self.ads.rsplit_once(':').context("--ads: write HOST:PORT")?;
         let params = BootstrapParams {
             node_id,

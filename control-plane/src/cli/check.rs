@@ -8,6 +8,7 @@ use clap::Args;
 use super::output::print;
 use crate::{
     api::{ConditionStatus, Object as _},
+    config::CONTROLLER_NAME,
     gateway,
     pipeline::Pipeline,
     source::FileSource,
@@ -19,7 +20,7 @@ use crate::{
 /// Prints every problem with file, line, field and remedy, then every condition that would not be true. Exit code 0:
 /// all is well (notes may be printed); 2: there are problems.
 #[derive(Debug, Args)]
-pub struct Check {
+pub(super) struct Check {
     /// Directory of manifests.
     #[arg(default_value = ".")]
     dir: PathBuf,
@@ -30,7 +31,7 @@ impl Check {
     ///
     /// # Errors
     /// When the directory cannot be read.
-    pub fn run(self) -> Result<ExitCode> {
+    pub(super) fn run(self) -> Result<ExitCode> {
         let loaded = match FileSource::load(&self.dir) {
             Ok(loaded) => loaded,
             Err(diagnostics) => {
@@ -44,7 +45,8 @@ impl Check {
         for note in &loaded.notes {
             print(&format!("note: {note}\n"))?;
         }
-        let mut pipeline = Pipeline::new(gateway::Options::default(), translate::Settings::default());
+        let mut pipeline =
+            Pipeline::new(gateway::Options::new(CONTROLLER_NAME), translate::Settings::default());
         pipeline.apply(&loaded.batch);
         let problems = problems(&pipeline);
         for problem in &problems {
@@ -56,7 +58,10 @@ impl Check {
         let gateways = pipeline.gateways().count();
         let routes = pipeline.world().http_routes.len();
         let pools = pipeline.world().pools.len();
-        print(&format!("{gateways} Gateways, {routes} HTTPRoutes, {pools} InferencePools: {} problems\n", problems.len()))?;
+        print(&format!(
+            "{gateways} Gateways, {routes} HTTPRoutes, {pools} InferencePools: {} problems\n",
+            problems.len()
+        ))?;
         Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(2) })
     }
 }
@@ -78,7 +83,9 @@ pub fn problems(pipeline: &Pipeline) -> Vec<String> {
             add(format!("Gateway {name} listener {}", listener.name), &listener.conditions);
         }
         for (route, parents) in &reports.routes {
-            parents.iter().for_each(|parent| add(format!("HTTPRoute {route} on Gateway {name}"), &parent.conditions));
+            parents
+                .iter()
+                .for_each(|parent| add(format!("HTTPRoute {route} on Gateway {name}"), &parent.conditions));
         }
         for (pool, report) in &reports.pools {
             add(format!("InferencePool {pool} on Gateway {name}"), &report.conditions);
@@ -115,7 +122,8 @@ fn unattached(pipeline: &Pipeline) -> Vec<String> {
     for route in world.http_routes.values() {
         for (i, parent) in route.spec.parent_refs.iter().enumerate() {
             let namespace = parent.namespace.as_deref().unwrap_or(&route.metadata.namespace);
-            let exists = world.gateways.keys().any(|key| key.namespace == namespace && key.name == parent.name);
+            let exists =
+                world.gateways.keys().any(|key| key.namespace == namespace && key.name == parent.name);
             if parent.kind == "Gateway" && !exists {
                 found.push(format!(
                     "{}: spec.parentRefs[{i}]: there is no Gateway {namespace}/{}",
@@ -125,7 +133,10 @@ fn unattached(pipeline: &Pipeline) -> Vec<String> {
             }
         }
         if route.spec.parent_refs.is_empty() {
-            found.push(format!("{}: spec.parentRefs: names no Gateway, so the route is not used", route.object_ref()));
+            found.push(format!(
+                "{}: spec.parentRefs: names no Gateway, so the route is not used",
+                route.object_ref()
+            ));
         }
     }
     found

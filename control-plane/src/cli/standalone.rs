@@ -14,7 +14,7 @@ use crate::{app, config::LogFormat, telemetry};
 /// `ready http://ADDRESS:PORT` for each listener once requests can be answered. A change with an error is refused as a
 /// whole, named with file, line and field, and the configuration before it keeps serving. Ctrl-C ends it cleanly.
 #[derive(Debug, Args)]
-pub struct Standalone {
+pub(super) struct Standalone {
     /// Directory of manifests.
     dir: PathBuf,
     /// Where logs, Envoy's bootstrap and status files are kept [default: DIR/.signalbox].
@@ -47,7 +47,7 @@ pub struct Standalone {
 
 /// How the process logs to standard error.
 #[derive(Debug, Args)]
-pub struct LogArgs {
+pub(super) struct LogArgs {
     /// Log filter, for example `info` or `control_plane::xds=debug`.
     #[arg(long, env = "SIGNALBOX_LOG", default_value = "info")]
     log: String,
@@ -61,7 +61,7 @@ impl Standalone {
     ///
     /// # Errors
     /// When the first reading of the directory fails, or a part that must not end does.
-    pub fn run(self) -> Result<ExitCode> {
+    pub(super) fn run(self) -> Result<ExitCode> {
         telemetry::init(&self.log.log, self.log.log_format)?;
         let external = self.external.then_some(self.picker_address).flatten();
         app::standalone(app::StandaloneConfig {

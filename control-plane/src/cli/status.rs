@@ -12,7 +12,7 @@ use crate::status::overview::Overview;
 ///
 /// Exit code 0: all is well; 2: there are problems, each is named; 1: nothing runs there.
 #[derive(Debug, Args)]
-pub struct Status {
+pub(super) struct Status {
     /// The directory that `signalbox standalone` was given.
     #[arg(default_value = ".")]
     dir: PathBuf,
@@ -29,12 +29,17 @@ impl Status {
     ///
     /// # Errors
     /// When nothing runs there.
-    pub fn run(self) -> Result<ExitCode> {
+    pub(super) fn run(self) -> Result<ExitCode> {
         let run_dir = self.run_dir.unwrap_or_else(|| self.dir.join(".signalbox"));
         let path = run_dir.join("overview.json");
-        let text = fs::read_to_string(&path)
-            .with_context(|| format!("{} is not there: start `signalbox standalone` first, or name its --run-dir", path.display()))?;
-        let overview: Overview = serde_json::from_str(&text).with_context(|| format!("{} is not readable", path.display()))?;
+        let text = fs::read_to_string(&path).with_context(|| {
+            format!(
+                "{} is not there: start `signalbox standalone` first, or name its --run-dir",
+                path.display()
+            )
+        })?;
+        let overview: Overview =
+            serde_json::from_str(&text).with_context(|| format!("{} is not readable", path.display()))?;
         anyhow::ensure!(
             PathBuf::from(format!("/proc/{}", overview.pid)).exists() || !cfg!(target_os = "linux"),
             "no `signalbox standalone` is running in {} (process {} is gone); its last state is in {}",
@@ -42,7 +47,11 @@ impl Status {
             overview.pid,
             path.display()
         );
-        if self.json { print(&text)? } else { print(&overview.render())? }
+        if self.json {
+            print(&text)?
+        } else {
+            print(&overview.render())?
+        }
         let well = overview.problems.is_empty() && overview.refused.is_empty();
         Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(2) })
     }

@@ -7,11 +7,11 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
 use super::output::print;
-use crate::{gateway, pipeline::Pipeline, source::FileSource, translate};
+use crate::{config::CONTROLLER_NAME, gateway, pipeline::Pipeline, source::FileSource, translate};
 
 /// Prints the Envoy configuration (xDS) of each Gateway in a directory of manifests.
 #[derive(Debug, Args)]
-pub struct Translate {
+pub(super) struct Translate {
     /// Directory of manifests.
     #[arg(default_value = ".")]
     dir: PathBuf,
@@ -34,7 +34,7 @@ impl Translate {
     ///
     /// # Errors
     /// When the manifests have problems, or the Gateway that was asked for is not there.
-    pub fn run(self) -> Result<ExitCode> {
+    pub(super) fn run(self) -> Result<ExitCode> {
         let loaded = match FileSource::load(&self.dir) {
             Ok(loaded) => loaded,
             Err(diagnostics) => {
@@ -42,7 +42,8 @@ impl Translate {
                 bail!("the manifests have problems:\n{}", lines.join("\n"));
             }
         };
-        let mut pipeline = Pipeline::new(gateway::Options::default(), translate::Settings::default());
+        let mut pipeline =
+            Pipeline::new(gateway::Options::new(CONTROLLER_NAME), translate::Settings::default());
         let output = pipeline.apply(&loaded.batch);
         let mut documents = Map::new();
         for (name, snapshot) in &output.snapshots {
@@ -51,7 +52,10 @@ impl Translate {
             }
         }
         if documents.is_empty() {
-            bail!("no Gateway of ours here{}: `signalbox check` says why", self.gateway.map(|g| format!(" named {g}")).unwrap_or_default());
+            bail!(
+                "no Gateway of ours here{}: `signalbox check` says why",
+                self.gateway.map(|g| format!(" named {g}")).unwrap_or_default()
+            );
         }
         let document = Value::Object(documents);
         let text = match self.output {

@@ -6,7 +6,7 @@ use super::ir::PickerSecurity;
 use crate::api::NamespacedName;
 
 /// Settings of the installation.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// Our controller name: GatewayClasses that name it are ours.
     pub controller_name: String,
@@ -16,6 +16,13 @@ pub struct Options {
     pub addresses: BTreeMap<NamespacedName, Vec<IpAddr>>,
     /// The picker that our infrastructure runs for many pools at once, if it does.
     pub default_picker: Option<DefaultPicker>,
+}
+
+impl Options {
+    /// The defaults, for a controller of this name.
+    pub fn new(controller_name: &str) -> Self {
+        Self { controller_name: controller_name.to_owned(), ..Self::default() }
+    }
 }
 
 /// A picker that serves pools whose manifests need not name a Service that exists.

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A priority that requests choose by name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Objective {
     /// The object's `metadata.name`.
     pub name: String,
@@ -26,7 +26,7 @@ pub struct Objective {
 }
 
 /// One rule that replaces model names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Rewrite {
     /// The object's `metadata.name`.
     pub source: String,

@@ -76,7 +76,10 @@ mod tests {
         assert_eq!(addresses.of(&name("a"), &[]), ip(2));
         addresses.retain(|gateway| gateway.name == "b");
         assert_eq!(addresses.of(&name("c"), &[]), ip(2));
-        assert_eq!(addresses.of(&name("c"), &[IpAddr::from([127, 9, 9, 9])]), Some(vec![IpAddr::from([127, 9, 9, 9])]));
+        assert_eq!(
+            addresses.of(&name("c"), &[IpAddr::from([127, 9, 9, 9])]),
+            Some(vec![IpAddr::from([127, 9, 9, 9])])
+        );
         assert_eq!(addresses.of(&name("d"), &[]), ip(2));
     }
 

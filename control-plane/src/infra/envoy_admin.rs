@@ -17,7 +17,8 @@ const BODY_LIMIT: usize = 64 << 20;
 /// # Errors
 /// When Envoy has not written it yet.
 pub fn address(path: &Path) -> Result<SocketAddr> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("{} is not there yet", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("{} is not there yet", path.display()))?;
     text.trim().parse().with_context(|| format!("{} holds no address", path.display()))
 }
 
@@ -52,7 +53,10 @@ pub async fn unhealthy_clusters(admin: SocketAddr, prefix: &str) -> Result<Vec<S
         let hosts = cluster["host_statuses"].as_array().map(Vec::as_slice).unwrap_or_default();
         !hosts.iter().any(|host| {
             let health = host["health_status"].as_object();
-            health.is_some_and(|h| !h.keys().any(|k| k.starts_with("failed_")) && h.get("eds_health_status").is_none_or(|s| s == "HEALTHY"))
+            health.is_some_and(|h| {
+                !h.keys().any(|k| k.starts_with("failed_"))
+                    && h.get("eds_health_status").is_none_or(|s| s == "HEALTHY")
+            })
         })
     });
     let names = unhealthy.filter_map(|cluster| cluster["name"].as_str());
@@ -72,5 +76,7 @@ async fn call(admin: SocketAddr, method: Method, path: &str) -> Result<Bytes> {
         }
         Ok(body)
     };
-    tokio::time::timeout(Duration::from_secs(2), exchange).await.context("Envoy's admin interface does not answer")?
+    tokio::time::timeout(Duration::from_secs(2), exchange)
+        .await
+        .context("Envoy's admin interface does not answer")?
 }

@@ -78,9 +78,10 @@ impl Local {
     /// Decides the addresses of every Gateway's Envoy; empty when there is none left.
     pub fn place(&mut self, desired: &Desired) -> BTreeMap<NamespacedName, Vec<IpAddr>> {
         self.addresses.retain(|gateway| desired.envoys.contains_key(gateway));
-        let placed = desired.envoys.iter().map(|(gateway, asked)| {
-            (gateway.clone(), self.addresses.of(gateway, asked).unwrap_or_default())
-        });
+        let placed = desired
+            .envoys
+            .iter()
+            .map(|(gateway, asked)| (gateway.clone(), self.addresses.of(gateway, asked).unwrap_or_default()));
         placed.collect()
     }
 
@@ -169,7 +170,9 @@ impl Local {
 
     /// Children with their state and log file.
     pub fn children(&self) -> impl Iterator<Item = (&str, ChildState, &Path)> {
-        self.children.iter().map(|(name, child)| (name.as_str(), child.state.borrow().clone(), child.spec.log.as_path()))
+        self.children
+            .iter()
+            .map(|(name, child)| (name.as_str(), child.state.borrow().clone(), child.spec.log.as_path()))
     }
 
     /// The file in which a Gateway's Envoy writes the address of its admin interface; `None` when it is not ours.
@@ -199,7 +202,8 @@ impl Local {
         });
         let config = dir.join("bootstrap.json");
         if fs::read(&config).ok().as_deref() != Some(bootstrap.as_bytes()) {
-            replace_file(&config, bootstrap.as_bytes()).with_context(|| format!("cannot write {}", config.display()))?;
+            replace_file(&config, bootstrap.as_bytes())
+                .with_context(|| format!("cannot write {}", config.display()))?;
         }
         let admin_file = dir.join("admin");
         let args = [
@@ -217,7 +221,11 @@ impl Local {
             name: format!("envoy {gateway}"),
             program: self.config.envoy.clone(),
             args: args.to_vec(),
-            log: self.config.run_dir.join("logs").join(format!("envoy.{}.log", gateway.to_string().replace('/', "."))),
+            log: self
+                .config
+                .run_dir
+                .join("logs")
+                .join(format!("envoy.{}.log", gateway.to_string().replace('/', "."))),
             end: End::DrainEnvoy { admin: admin_file, timeout: self.config.drain },
         })
     }

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use crate::{
     api::{
-        EndpointSlice, NamespacedName, ObjectMeta, Service, ServicePort, ServiceSpec, SliceConditions, SliceEndpoint,
-        SlicePort,
+        EndpointSlice, NamespacedName, ObjectMeta, Service, ServicePort, ServiceSpec, SliceConditions,
+        SliceEndpoint, SlicePort,
     },
     world::World,
 };
@@ -18,7 +18,8 @@ pub fn picker_objects(
     picker: SocketAddr,
 ) -> (Option<Service>, EndpointSlice) {
     let held = world.services.get(service);
-    let port_name = held.and_then(|s| s.spec.ports.iter().find(|p| p.port == port)).map_or("", |p| p.name.as_str());
+    let port_name =
+        held.and_then(|s| s.spec.ports.iter().find(|p| p.port == port)).map_or("", |p| p.name.as_str());
     let slice = EndpointSlice {
         metadata: ObjectMeta {
             name: format!("{}-signalbox", service.name),

@@ -210,14 +210,19 @@ mod tests {
     async fn the_end_is_announced_by_sigterm_and_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let marker = dir.path().join("ended");
-        let script = format!("trap 'echo x > {}; exit 0' TERM; echo up; while :; do sleep 0.05; done", marker.display());
+        let script = format!(
+            "trap 'echo x > {}; exit 0' TERM; echo up; while :; do sleep 0.05; done",
+            marker.display()
+        );
         let (sender, mut state) = watch::channel(ChildState::default());
         let cancel = CancellationToken::new();
         let log = dir.path().join("logs/child.log");
         let run = supervise(spec(&script, dir.path()), sender, cancel.clone());
         let watch = async {
             let running = |s: &ChildState| matches!(s, ChildState::Running { .. });
-            let ChildState::Running { pid, .. } = state.wait_for(running).await.unwrap().clone() else { unreachable!() };
+            let ChildState::Running { pid, .. } = state.wait_for(running).await.unwrap().clone() else {
+                unreachable!()
+            };
             while std::fs::read_to_string(&log).unwrap_or_default().is_empty() {
                 tokio::task::yield_now().await;
             }

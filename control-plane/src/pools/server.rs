@@ -117,7 +117,8 @@ impl Watcher {
             .filter(|(name, snapshot)| wants(name) && self.held.get(*name) != Some(&snapshot.revision))
             .map(|(name, snapshot)| (name.clone(), snapshot.clone()))
             .collect();
-        let removed: Vec<_> = self.held.keys().filter(|name| !set.pools.contains_key(*name)).cloned().collect();
+        let removed: Vec<_> =
+            self.held.keys().filter(|name| !set.pools.contains_key(*name)).cloned().collect();
         for name in &removed {
             self.held.remove(name);
         }
@@ -149,7 +150,10 @@ mod tests {
     fn set(pools: &[(&str, u64)]) -> PoolSet {
         let publisher = PoolPublisher::default();
         let pools = pools.iter().map(|(name, revision)| {
-            (NamespacedName::new("ns", *name), PoolSnapshot { revision: *revision, ..PoolSnapshot::default() })
+            (
+                NamespacedName::new("ns", *name),
+                PoolSnapshot { revision: *revision, ..PoolSnapshot::default() },
+            )
         });
         publisher.update(pools, &[]);
         publisher.current().as_ref().clone()
@@ -189,7 +193,8 @@ mod tests {
     #[test]
     fn a_picker_that_comes_back_gets_what_changed_meanwhile() {
         let name = |name: &str| Some(PoolName { namespace: "ns".into(), name: name.into() });
-        let known = [("a", 1), ("gone", 1)].map(|(n, revision)| KnownPool { name: name(n), revision }).to_vec();
+        let known =
+            [("a", 1), ("gone", 1)].map(|(n, revision)| KnownPool { name: name(n), revision }).to_vec();
         let mut watcher = Watcher::new(WatchRequest { known, ..WatchRequest::default() });
         watcher.observe(&set(&[("a", 1), ("b", 1)]));
         assert_eq!(drain(&mut watcher), [(1, 1, true)]);

@@ -24,7 +24,7 @@ struct Content<'a> {
     h2c: bool,
     open: bool,
     objectives: &'a [gateway::Objective],
-    rewrites: &'a [gateway::RewriteRule],
+    rewrites: &'a [gateway::Rewrite],
     annotations: &'a BTreeMap<&'a String, &'a String>,
 }
 
@@ -100,7 +100,7 @@ fn objective(objective: gateway::Objective) -> v1::Objective {
     }
 }
 
-fn rewrite(rule: gateway::RewriteRule) -> v1::RewriteRule {
+fn rewrite(rule: gateway::Rewrite) -> v1::RewriteRule {
     v1::RewriteRule {
         source: rule.source,
         models: rule.models,

@@ -38,7 +38,8 @@ impl StatusFiles {
     /// When a file cannot be written; the others are written all the same and the next call tries again.
     pub fn write(&mut self, plan: &Plan, now: &str) -> io::Result<()> {
         let mut failure = None;
-        let gone: Vec<_> = self.written.keys().filter(|object| !plan.contains_key(*object)).cloned().collect();
+        let gone: Vec<_> =
+            self.written.keys().filter(|object| !plan.contains_key(*object)).cloned().collect();
         for object in gone {
             match fs::remove_file(self.path(&object)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => failure = Some(error),
@@ -64,8 +65,7 @@ impl StatusFiles {
         if object.kind.is_namespaced() {
             metadata["namespace"] = json!(object.key.namespace);
         }
-        let document =
-            json!({ "apiVersion": api_version(object.kind), "kind": object.kind, "metadata": metadata, "status": status });
+        let document = json!({ "apiVersion": api_version(object.kind), "kind": object.kind, "metadata": metadata, "status": status });
         let text = serde_saphyr::to_string(&document).map_err(io::Error::other)?;
         replace_file(&self.path(object), text.as_bytes())
     }
@@ -107,7 +107,8 @@ mod tests {
         let mut files = StatusFiles::new(dir.path().join("status")).unwrap();
         let object = ObjectRef::new(Kind::Gateway, NamespacedName::new("ns", "gw"));
         let path = dir.path().join("status/gateway.ns.gw.yaml");
-        let status = |s: &str| json!({ "conditions": [{ "type": "Programmed", "status": s, "reason": "r" }] });
+        let status =
+            |s: &str| json!({ "conditions": [{ "type": "Programmed", "status": s, "reason": "r" }] });
         files.write(&Plan::from([(object.clone(), status("True"))]), "2026-01-01T00:00:00Z").unwrap();
         let first = fs::read_to_string(&path).unwrap();
         assert!(first.contains("kind: Gateway") && first.contains("2026-01-01"), "{first}");

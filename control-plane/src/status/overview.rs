@@ -74,12 +74,19 @@ impl Overview {
         let mut out = String::new();
         let rows = self.gateways.iter().map(|g| {
             let programmed = if g.programmed { "yes" } else { "no" };
-            vec![g.name.clone(), g.addresses.join(" "), programmed.into(), g.attached_routes.to_string(), g.envoys.to_string()]
+            vec![
+                g.name.clone(),
+                g.addresses.join(" "),
+                programmed.into(),
+                g.attached_routes.to_string(),
+                g.envoys.to_string(),
+            ]
         });
         table(&mut out, &["GATEWAY", "ADDRESS", "PROGRAMMED", "ROUTES", "ENVOYS"], rows);
-        let rows = self.pools.iter().map(|p| {
-            vec![p.name.clone(), format!("{}/{}", p.ready, p.endpoints), p.accelerators.join(", ")]
-        });
+        let rows = self
+            .pools
+            .iter()
+            .map(|p| vec![p.name.clone(), format!("{}/{}", p.ready, p.endpoints), p.accelerators.join(", ")]);
         table(&mut out, &["POOL", "READY", "ACCELERATORS"], rows);
         let rows = self.children.iter().map(|c| vec![c.name.clone(), c.state.clone(), c.log.clone()]);
         table(&mut out, &["PROCESS", "STATE", "LOG"], rows);
@@ -108,8 +115,9 @@ fn table(out: &mut String, header: &[&str], rows: impl Iterator<Item = Vec<Strin
     if rows.len() == 1 {
         return;
     }
-    let widths: Vec<usize> =
-        (0..rows[0].len()).map(|i| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0)).collect();
+    let widths: Vec<usize> = (0..rows[0].len())
+        .map(|i| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0))
+        .collect();
     for row in rows {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(&widths) {
@@ -136,8 +144,11 @@ mod tests {
             envoys: 1,
             ..GatewayOverview::default()
         };
-        let overview =
-            Overview { gateways: vec![gateway], problems: vec!["HTTPRoute default/r: x".into()], ..Overview::default() };
+        let overview = Overview {
+            gateways: vec![gateway],
+            problems: vec!["HTTPRoute default/r: x".into()],
+            ..Overview::default()
+        };
         let text = overview.render();
         assert_eq!(text.lines().nth(1), Some("default/gw   http://127.0.0.10:80   yes          2        1"));
         assert!(text.contains("Problems:\n  HTTPRoute default/r: x\n"));

@@ -84,8 +84,13 @@ fn gateway(report: &GatewayReport, facts: &Facts) -> Value {
         .iter()
         .map(|listener| {
             let mut own = conditions(&listener.conditions, report.generation);
-            let valid = is_true(&listener.conditions, "Accepted") && !is_false(&listener.conditions, "ResolvedRefs");
-            let state = if valid { programmed.clone() } else { invalid("the listener is not accepted: see its other conditions") };
+            let valid =
+                is_true(&listener.conditions, "Accepted") && !is_false(&listener.conditions, "ResolvedRefs");
+            let state = if valid {
+                programmed.clone()
+            } else {
+                invalid("the listener is not accepted: see its other conditions")
+            };
             own.push(condition(&state, report.generation));
             json!({
                 "name": listener.name,
@@ -95,13 +100,15 @@ fn gateway(report: &GatewayReport, facts: &Facts) -> Value {
             })
         })
         .collect();
-    let addresses: Vec<_> = facts.addresses.iter().map(|a| json!({ "type": "IPAddress", "value": a })).collect();
+    let addresses: Vec<_> =
+        facts.addresses.iter().map(|a| json!({ "type": "IPAddress", "value": a })).collect();
     json!({ "addresses": addresses, "conditions": own, "listeners": listeners })
 }
 
 /// `Programmed` is true only when an Envoy acknowledged the listeners.
 fn programmed(accepted: bool, facts: &Facts) -> ConditionReport {
-    let report = |status, reason, message: String| ConditionReport { kind: "Programmed", status, reason, message };
+    let report =
+        |status, reason, message: String| ConditionReport { kind: "Programmed", status, reason, message };
     if !accepted {
         return invalid("the Gateway is not accepted: see its Accepted condition");
     }

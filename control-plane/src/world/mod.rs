@@ -17,8 +17,6 @@ mod selectors;
 mod stored;
 mod touch;
 
-mod queries;
-
 use std::sync::Arc;
 
 use imbl::OrdMap;
