@@ -1,1 +1,14 @@
-//! Tests on real parts.
+//! Tests on real parts: the stack harness, the model-server simulator, and load.
+//!
+//! ```text
+//! stack ──▶ signalbox standalone DIR (child) ──▶ Envoy, picker (its children)
+//!   ├─ simulator: model servers on loopback addresses ◀── requests, scrapes
+//!   └─ load: open- and closed-loop clients ──▶ the Gateway's address
+//! ```
+
+pub mod client;
+pub mod envoy;
+pub mod load;
+pub mod loopback;
+pub mod simulator;
+pub mod stack;
