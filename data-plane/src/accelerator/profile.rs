@@ -129,7 +129,9 @@ mod tests {
 
     #[test]
     fn every_profile_is_positive_and_finite() {
-        for class in ["nvidia-h100-80gb", "nvidia-t4", "tpu-v5e", "", "?", "nvidia-a100-80gb-mig-1g.10gb", "a-mig-"] {
+        for class in
+            ["nvidia-h100-80gb", "nvidia-t4", "tpu-v5e", "", "?", "nvidia-a100-80gb-mig-1g.10gb", "a-mig-"]
+        {
             for count in [0, 1, 8, u32::MAX] {
                 for memory_bytes in [0, 1, u64::MAX] {
                     let p = profile_of(Hardware { class, count, memory_bytes });

@@ -39,7 +39,8 @@ pub(super) fn snapshot(
         let same = later.address() == first.address();
         if same {
             let (address, first, later) = (first.address(), &first.pod, &later.pod);
-            problems.push(format!("pool {key}: {address} belongs to {first:?} and {later:?}; the first is used"));
+            problems
+                .push(format!("pool {key}: {address} belongs to {first:?} and {later:?}; the first is used"));
         }
         same
     });
@@ -83,8 +84,7 @@ fn endpoint(wanted: v1::Endpoint, board: &Board, previous: &Snapshot) -> Result<
         slot.forget();
     }
     let device = wanted.accelerator.unwrap_or_default();
-    let hardware =
-        Hardware { class: &device.class, count: device.count, memory_bytes: device.memory_bytes };
+    let hardware = Hardware { class: &device.class, count: device.count, memory_bytes: device.memory_bytes };
     Ok(Endpoint {
         slot,
         profile: profile_of(hardware),

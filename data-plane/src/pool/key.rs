@@ -73,7 +73,10 @@ mod tests {
     #[test]
     fn keys_are_two_non_empty_parts() {
         let key: PoolKey = "team-a/llama".parse().unwrap();
-        assert_eq!((key.namespace(), key.name(), key.to_string()), ("team-a", "llama", "team-a/llama".to_owned()));
+        assert_eq!(
+            (key.namespace(), key.name(), key.to_string()),
+            ("team-a", "llama", "team-a/llama".to_owned())
+        );
         for invalid in ["", "/", "a/", "/b", "a", "a/b/c"] {
             assert!(invalid.parse::<PoolKey>().is_err(), "{invalid}");
         }

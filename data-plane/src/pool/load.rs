@@ -93,7 +93,10 @@ mod tests {
     fn packing_keeps_values_and_unknowns() {
         let nothing = Packed::of(&Reading::default(), 7);
         assert_eq!(nothing, Packed::UNKNOWN);
-        assert_eq!((nothing.running(), nothing.waiting(), nothing.foreign(), nothing.kv_usage()), (None, None, 0, None));
+        assert_eq!(
+            (nothing.running(), nothing.waiting(), nothing.foreign(), nothing.kv_usage()),
+            (None, None, 0, None)
+        );
 
         let reading = |running, waiting, kv_usage| Reading {
             running: Some(running),

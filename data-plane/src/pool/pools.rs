@@ -60,6 +60,13 @@ impl Pool {
         Self { key, snapshot: ArcSwap::default(), board, counters: PoolCounters::default() }
     }
 
+    #[cfg(test)]
+    pub(crate) fn of(snapshot: Snapshot) -> Arc<Self> {
+        let pool = Self::new("ns/test".parse().expect("a key"), Arc::new(Board::new(Instant::now())));
+        pool.snapshot.store(Arc::new(snapshot));
+        Arc::new(pool)
+    }
+
     /// Its name.
     #[must_use]
     pub fn key(&self) -> &PoolKey {

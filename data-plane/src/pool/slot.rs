@@ -137,11 +137,18 @@ impl Slot {
         self.prefill_tokens.fetch_sub(work.prefill_tokens.into(), Relaxed);
     }
 
-    /// Appends `seconds` of prefill to what the endpoint has to compute before it can start another prompt.
-    pub(crate) fn queue_prefill(&self, seconds: f32, now: Instant) {
+    /// Appends `length` of prefill to what the endpoint has to compute before it can start another prompt.
+    pub(crate) fn queue_prefill(&self, length: Duration, now: Instant) {
         let now = self.micros(now);
-        let add = (f64::from(seconds) * 1e6) as u64;
+        let add = length.as_micros() as u64;
         let update = |clear_at: u64| Some(clear_at.max(now) + add);
+        self.prefill_clear_at.fetch_update(Relaxed, Relaxed, update).expect("update never answers None");
+    }
+
+    /// Takes out again what will not be computed.
+    pub(crate) fn unqueue_prefill(&self, length: Duration) {
+        let sub = length.as_micros() as u64;
+        let update = |clear_at: u64| Some(clear_at.saturating_sub(sub));
         self.prefill_clear_at.fetch_update(Relaxed, Relaxed, update).expect("update never answers None");
     }
 
@@ -201,9 +208,9 @@ impl Slot {
         let known = self.learned_slots.load(Relaxed);
         let running = next.running().unwrap_or(0);
         let waits = |packed: Packed| packed.waiting().is_some_and(|waiting| waiting > 0);
-        if waits(before) && waits(next) && running > 0 {
-            self.learned_slots.store(running, Relaxed);
-        } else if running > known && known > 0 {
+        let full = waits(before) && waits(next) && running > 0;
+        let more = known > 0 && running > known;
+        if full || more {
             self.learned_slots.store(running, Relaxed);
         }
     }
@@ -301,7 +308,8 @@ impl Slot {
             waiting: packed.waiting(),
             learned_slots: Some(self.learned_slots.load(Relaxed)).filter(|slots| *slots > 0),
             prefill_tokens: self.prefill_tokens.load(Relaxed),
-            prefill_clear_s: self.prefill_clear_at.load(Relaxed).saturating_sub(self.micros(now)) as f32 / 1e6,
+            prefill_clear_s: self.prefill_clear_at.load(Relaxed).saturating_sub(self.micros(now)) as f32
+                / 1e6,
             mean_decode_tokens: (own > 0).then(|| decode_tokens as f32 / own as f32),
             kv_used: kv_used.or_else(|| packed.kv_usage()),
             kv_tokens,

@@ -45,8 +45,10 @@ fn bad_parts_are_told_and_the_rest_is_used() {
     bad_address.address = "ten".into();
     let mut bad_port = mk_endpoint(3, "c");
     bad_port.port = 70_000;
-    let mut pool =
-        mk_pool("a", vec![mk_endpoint(9, "z"), bad_address, bad_port, mk_endpoint(1, "a"), mk_endpoint(1, "twin")]);
+    let mut pool = mk_pool(
+        "a",
+        vec![mk_endpoint(9, "z"), bad_address, bad_port, mk_endpoint(1, "a"), mk_endpoint(1, "twin")],
+    );
     pool.rewrites = vec![v1::RewriteRule { source: "empty".into(), ..Default::default() }];
     let nameless = PoolSnapshot::default();
     let slash = mk_pool("a/b", vec![]);
@@ -75,7 +77,10 @@ fn synced_stays_and_removed_pools_return_as_themselves() {
 #[test]
 fn pools_share_the_slots_of_common_endpoints() {
     let pools = Pools::new(Instant::now());
-    pools.apply(changed(vec![mk_pool("a", vec![mk_endpoint(1, "p")]), mk_pool("b", vec![mk_endpoint(1, "p")])]));
+    pools.apply(changed(vec![
+        mk_pool("a", vec![mk_endpoint(1, "p")]),
+        mk_pool("b", vec![mk_endpoint(1, "p")]),
+    ]));
     let slot = |pool: &str| Arc::clone(&pools.get(pool).unwrap().snapshot().endpoints[0].slot);
     assert!(Arc::ptr_eq(&slot("ns/a"), &slot("ns/b")));
 }
@@ -99,7 +104,8 @@ fn own_counters_are_corrected_without_counting_twice() {
     let start = Instant::now();
     let slot = Slot::new(addr(1), start);
     let at = |ms: u64| start + Duration::from_millis(ms);
-    let reading = |running, waiting| Reading { running: Some(running), waiting: Some(waiting), ..Reading::default() };
+    let reading =
+        |running, waiting| Reading { running: Some(running), waiting: Some(waiting), ..Reading::default() };
     assert_eq!((slot.freshness(at(0)), slot.load(at(0)).foreign), (Freshness::Never, 0));
 
     for _ in 0..5 {
@@ -116,7 +122,11 @@ fn own_counters_are_corrected_without_counting_twice() {
         slot.remove(&WORK, false);
     }
     slot.store(reading(6, 0), at(150));
-    assert_eq!(slot.load(at(150)).requests(), 2.0, "the six are those that we had in flight since the last scrape");
+    assert_eq!(
+        slot.load(at(150)).requests(),
+        2.0,
+        "the six are those that we had in flight since the last scrape"
+    );
     slot.store(reading(6, 0), at(200));
     assert_eq!(slot.load(at(200)).requests(), 6.0, "they are still there: others'");
     assert_eq!(slot.freshness(at(2_300)), Freshness::Stale(Duration::from_millis(2_100)));

@@ -110,8 +110,7 @@ fn one() -> u32 {
 
 impl From<EndpointEntry> for v1::Endpoint {
     fn from(entry: EndpointEntry) -> Self {
-        let state =
-            if entry.draining { v1::EndpointState::Draining } else { v1::EndpointState::Ready };
+        let state = if entry.draining { v1::EndpointState::Draining } else { v1::EndpointState::Ready };
         let AcceleratorEntry { class, count, memory_bytes } = entry.accelerator;
         Self {
             address: entry.address.ip().to_string(),
@@ -172,7 +171,11 @@ pub fn parse(text: &str) -> anyhow::Result<v1::WatchResponse> {
 /// The file cannot be read or parsed; `pools` is unchanged.
 pub fn load(pools: &Pools, path: &Path) -> anyhow::Result<Vec<String>> {
     let size = std::fs::metadata(path).with_context(|| format!("reading {}", path.display()))?.len();
-    anyhow::ensure!(size <= LARGEST_FILE, "{} has {size} bytes, at most {LARGEST_FILE} are read", path.display());
+    anyhow::ensure!(
+        size <= LARGEST_FILE,
+        "{} has {size} bytes, at most {LARGEST_FILE} are read",
+        path.display()
+    );
     let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
     let mut response = parse(&text).with_context(|| format!("parsing {}", path.display()))?;
     let kept = |name: &Option<v1::PoolName>| response.changed.iter().any(|pool| pool.name == *name);
@@ -194,16 +197,23 @@ pub async fn run(pools: Pools, path: PathBuf, every: Duration) {
             continue;
         }
         seen = stamp;
-        match load(&pools, &path) {
-            Ok(problems) => {
-                tracing::info!(file = %path.display(), pools = pools.all().len(), "pool file loaded");
-                for problem in problems {
-                    tracing::warn!(%problem, "part of a pool cannot be used");
-                }
+        load_and_tell(&pools, &path);
+    }
+}
+
+fn load_and_tell(pools: &Pools, path: &Path) {
+    match load(pools, path) {
+        Ok(problems) => {
+            tracing::info!(file = %path.display(), pools = pools.all().len(), "pool file loaded");
+            for problem in problems {
+                tracing::warn!(%problem, "part of a pool cannot be used");
             }
-            Err(error) => {
-                tracing::warn!(error = format!("{error:#}"), "pool file cannot be used; last good pools are kept");
-            }
+        }
+        Err(error) => {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "pool file cannot be used; last good pools are kept"
+            );
         }
     }
 }

@@ -48,16 +48,13 @@ async fn reconnects_with_what_it_holds() {
     let (second, second_answers) = mpsc::unbounded_channel();
     let streams = Arc::new(parking_lot::Mutex::new(vec![second_answers, first_answers]));
     let service = PoolsServer::new(Scripted { requests, streams });
-    let server =
-        tonic::transport::Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener));
+    let server = tonic::transport::Server::builder()
+        .add_service(service)
+        .serve_with_incoming(TcpListenerStream::new(listener));
 
     let pools = Pools::new(Instant::now());
-    let config = TierConfig {
-        uri,
-        tls: None,
-        picker_id: "picker/0".into(),
-        pools: vec!["ns/a".parse().unwrap()],
-    };
+    let config =
+        TierConfig { uri, tls: None, picker_id: "picker/0".into(), pools: vec!["ns/a".parse().unwrap()] };
     let script = async {
         let request = asked.recv().await.unwrap();
         assert_eq!(request.picker_id, "picker/0");
@@ -69,7 +66,9 @@ async fn reconnects_with_what_it_holds() {
         let request = asked.recv().await.unwrap();
         assert_eq!(request.known, vec![KnownPool { name: pool(7).name, revision: 7 }]);
         assert!(pools.is_synced());
-        second.send(Ok(WatchResponse { changed: vec![pool(8)], synced: true, ..Default::default() })).unwrap();
+        second
+            .send(Ok(WatchResponse { changed: vec![pool(8)], synced: true, ..Default::default() }))
+            .unwrap();
         while pools.get("ns/a").unwrap().snapshot().revision != 8 {
             tokio::task::yield_now().await;
         }
