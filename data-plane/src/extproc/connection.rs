@@ -71,11 +71,11 @@ where
         calls: FuturesUnordered::new(),
         open: |request, respond| call(service, request, respond),
     };
-    let mut draining = pin!(service.health.draining());
-    let mut drains = false;
+    let mut closing = pin!(service.health.closing());
+    let mut closed = false;
     poll_fn(|cx| {
-        if !drains && draining.as_mut().poll(cx).is_ready() {
-            drains = true;
+        if !closed && closing.as_mut().poll(cx).is_ready() {
+            closed = true;
             turns.connection.graceful_shutdown();
         }
         turns.poll(cx)

@@ -34,6 +34,7 @@ pub enum Serving {
 struct State {
     synced: bool,
     draining: bool,
+    closing: bool,
 }
 
 /// The picker's health; clones share it.
@@ -52,9 +53,14 @@ impl Health {
         self.0.send_if_modified(|state| std::mem::replace(&mut state.synced, synced) != synced);
     }
 
-    /// Tells that the process finishes what it has and ends.
+    /// Tells gateways to ask elsewhere; whoever still asks is answered.
     pub fn drain(&self) {
         self.0.send_if_modified(|state| !std::mem::replace(&mut state.draining, true));
+    }
+
+    /// Tells servers to take nothing new and to finish what they have.
+    pub fn close(&self) {
+        self.0.send_modify(|state| (state.draining, state.closing) = (true, true));
     }
 
     /// Requests are answered.
@@ -67,11 +73,11 @@ impl Health {
         self.0.borrow().of(service)
     }
 
-    /// Returns once the process drains.
-    pub async fn draining(&self) {
+    /// Returns once servers are told to finish.
+    pub async fn closing(&self) {
         let mut state = self.0.subscribe();
         // The sender lives as long as `self`.
-        drop(state.wait_for(|state| state.draining).await);
+        drop(state.wait_for(|state| state.closing).await);
     }
 }
 
@@ -108,7 +114,7 @@ pub(super) async fn check(
     send.send_trailers(grpc::trailers(Code::Ok, ""))
 }
 
-/// Serves one `Health/Watch`: the status, and every change of it, until the process has drained.
+/// Serves one `Health/Watch`: the status, and every change of it, until the servers close.
 pub(super) async fn watch(
     health: &Health,
     mut received: RecvStream,
@@ -126,7 +132,7 @@ pub(super) async fn watch(
         if sent.replace(status) != Some(status) {
             send_status(&mut send, status)?;
         }
-        if now.draining {
+        if now.closing {
             return send.send_trailers(grpc::trailers(Code::Ok, ""));
         }
         tokio::select! {

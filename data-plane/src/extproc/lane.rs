@@ -108,22 +108,28 @@ impl Lanes {
 
 #[cfg(test)]
 mod tests {
+    use proto::tier::v1;
+
     use super::*;
-    use crate::pool::Snapshot;
 
     #[test]
     fn a_stream_names_its_pool_unless_there_is_only_one() {
-        let pools = Pools::new();
+        let pools = Pools::new(std::time::Instant::now());
+        let set = |name: &str| {
+            let name = v1::PoolName { namespace: "ns".to_owned(), name: name.to_owned() };
+            let changed = vec![v1::PoolSnapshot { name: Some(name), ..Default::default() }];
+            assert!(pools.apply(v1::WatchResponse { changed, synced: true, ..Default::default() }).is_empty());
+        };
         let limits = Limits { max_in_flight: 9, sheddable_in_flight: 9 };
         let policy = Policy { body_limit: 1, decision_deadline: Duration::from_secs(1), limits };
         let lanes = Lanes::new(pools.clone(), policy, Arc::default());
         let reason = |named| lanes.of(named).map(|(pool, _)| pool.key().to_string()).map_err(|e| e.reason());
         assert_eq!(reason(None), Err("not-synced"));
         assert_eq!(reason(Some("ns/a")), Err("not-synced"));
-        pools.set("ns/a".parse().unwrap(), Snapshot::default());
+        set("a");
         assert_eq!(reason(None), Ok("ns/a".to_owned()));
         assert_eq!(reason(Some("ns/b")), Err("unknown-pool"));
-        pools.set("ns/b".parse().unwrap(), Snapshot::default());
+        set("b");
         assert_eq!(reason(None), Err("unnamed-pool"));
         assert_eq!(reason(Some("ns/b")), Ok("ns/b".to_owned()));
         let (_, lane) = lanes.of(Some("ns/b")).unwrap();

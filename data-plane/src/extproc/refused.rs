@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn retry_after_is_given_where_a_retry_may_help() {
         assert_eq!(Refused::from(Refusal::NoEndpoints).retry_after, Some(1));
-        assert_eq!(Refused::from(Refusal::DoesNotFit { needed: 1 }).retry_after, None);
+        assert_eq!(Refused::from(Refusal::DoesNotFit { prompt_tokens: 2, largest: 1 }).retry_after, None);
         assert_eq!(Refused::from(Shed::Saturated { in_flight: 2, bound: 1 }).status, 429);
     }
 }

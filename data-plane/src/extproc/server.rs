@@ -58,16 +58,16 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|e| io::Error::new(e.kind(), format!("cannot listen on {address}: {e}")))
 }
 
-/// Serves `listener` until the health drains and every call has ended.
+/// Serves `listener` until it is told to close and every call has ended.
 pub async fn run(listener: TcpListener, options: Options) -> io::Result<()> {
     let workers: Vec<Worker> =
         (0..options.workers.max(1)).map(|n| start_worker(n, options.clone())).collect::<io::Result<_>>()?;
-    let draining = options.service.health.draining();
-    tokio::pin!(draining);
+    let closing = options.service.health.closing();
+    tokio::pin!(closing);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = &mut draining => break,
+            () = &mut closing => break,
         };
         match accepted {
             Ok((stream, _)) => hand_over(&workers, stream, &options.connections).await,

@@ -1,120 +1,112 @@
 //! The choice of endpoint, in expected seconds.
+//!
+//! ```text
+//! snapshot ∩ subset ∩ ready ∩ fits ─ candidates ─▶ cost (seconds, per part) ─▶ choose ─▶ claim ─▶ Pick
+//!                                                                                │ taken meanwhile: again
+//!                                                                                └ then fallbacks, by cost
+//! ```
+//!
+//! Nothing is locked, and nothing is allocated per endpoint: costs go to a scratch that each thread keeps.
 
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+mod ask;
+mod candidates;
+mod choose;
+mod cost;
+pub mod explain;
+mod refusal;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
-use crate::outcome::Outcome;
-use crate::pool::Pool;
+use crate::outcome::{InflightGuard, Outcome};
+use crate::pool::{Pool, Snapshot, Work};
 
-/// What is asked.
-#[derive(Debug)]
-pub struct Ask<'a> {
-    /// Model.
-    pub model: &'a str,
-    /// Prompt tokens.
-    pub prompt_tokens: u32,
-    /// Max tokens.
-    pub max_tokens: Option<u32>,
-    /// Priority.
-    pub priority: i32,
-    /// Subset.
-    pub subset: Option<&'a [SubsetEntry]>,
-    /// Prefix blocks.
-    pub blocks: &'a [u64],
+pub use ask::{Ask, SubsetEntry};
+pub use cost::Parts;
+pub use refusal::Refusal;
+
+use ask::Need;
+use candidates::Candidate;
+
+/// Endpoints named after the first choice.
+const FALLBACKS: usize = 3;
+/// How often a pick is made again because another one took the endpoint between look and claim. The last claim stands.
+const REPICKS: u32 = 2;
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// One entry of a subset hint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SubsetEntry {
-    /// Address.
-    pub ip: IpAddr,
-    /// Port; none admits every port.
-    pub port: Option<u16>,
+/// Kept between picks so that they do not allocate.
+#[derive(Default)]
+struct Scratch {
+    indices: Vec<u32>,
+    candidates: Vec<Candidate>,
 }
 
-/// A pick.
+/// Where a request goes.
 #[derive(Debug)]
 pub struct Pick {
-    /// First choice then fallbacks.
+    /// The choice, then fallbacks in order.
     pub endpoints: SmallVec<[SocketAddr; 4]>,
-    /// Guard.
+    /// Holds the request's account until it is dropped.
     pub outcome: Outcome,
-    /// Expected time to first token.
+    /// Expected time to the first token at the choice.
     pub expected_ttft: Duration,
 }
 
-/// No pick.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
-    /// No snapshot.
-    NotSynced,
-    /// No endpoints.
-    NoEndpoints,
-    /// Subset empty.
-    SubsetEmpty,
-    /// Does not fit.
-    DoesNotFit {
-        /// Tokens needed.
-        needed: u32,
-    },
+/// Chooses an endpoint of `pool` for `ask` and counts the request there at once.
+///
+/// # Errors
+/// No endpoint can take the request; the refusal names the reason.
+pub fn pick(pool: &Arc<Pool>, ask: &Ask<'_>, now: Instant, rng: &mut fastrand::Rng) -> Result<Pick, Refusal> {
+    let snapshot = pool.peek();
+    SCRATCH.with_borrow_mut(|scratch| pick_in(scratch, pool, &snapshot, ask, now, rng))
 }
 
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotSynced => f.write_str("the pool is not loaded yet"),
-            Self::NoEndpoints => f.write_str("the pool has no ready endpoint"),
-            Self::SubsetEmpty => f.write_str("no ready endpoint of the pool is in the requested subset"),
-            Self::DoesNotFit { needed } => write!(f, "no endpoint can hold {needed} tokens"),
-        }
-    }
-}
-
-impl Refusal {
-    /// Reason.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::NotSynced => "not-synced",
-            Self::NoEndpoints => "no-endpoints",
-            Self::SubsetEmpty => "subset-empty",
-            Self::DoesNotFit { .. } => "does-not-fit",
-        }
-    }
-    /// HTTP status.
-    pub fn status(&self) -> u16 {
-        match self {
-            Self::DoesNotFit { .. } => 400,
-            _ => 503,
-        }
-    }
-}
-
-/// Picks.
-pub fn pick(
+fn pick_in(
+    scratch: &mut Scratch,
     pool: &Arc<Pool>,
+    snapshot: &Snapshot,
     ask: &Ask<'_>,
-    _now: Instant,
-    _rng: &mut fastrand::Rng,
+    now: Instant,
+    rng: &mut fastrand::Rng,
 ) -> Result<Pick, Refusal> {
-    let snapshot = pool.snapshot();
-    if snapshot.endpoints.is_empty() {
-        return Err(Refusal::NoEndpoints);
+    let need = Need::of(ask);
+    let mut repicks = 0;
+    loop {
+        candidates::collect(scratch, snapshot, ask, &need, now)?;
+        let candidates = &mut scratch.candidates;
+        let first = choose::first(candidates, rng);
+        let choice = candidates[first];
+        let endpoint = &snapshot.endpoints[choice.index as usize];
+        let work = Work {
+            prompt_tokens: need.prompt_tokens,
+            prefill_tokens: need.prefill_tokens,
+            decode_tokens: need.decode_tokens,
+        };
+        let (mut guard, before) = InflightGuard::claim(Arc::clone(&endpoint.slot), work);
+        if before > choice.own && repicks < REPICKS {
+            repicks += 1;
+            pool.counters().repicks.fetch_add(1, Relaxed);
+            continue;
+        }
+        let prefill = cost::prefill(&endpoint.profile, &need);
+        guard.queue(Duration::from_secs_f32(prefill), now);
+        let mut endpoints = SmallVec::new();
+        endpoints.push(endpoint.address());
+        choose::fallbacks(candidates, first, FALLBACKS, |index| {
+            endpoints.push(snapshot.endpoints[index as usize].address());
+        });
+        let expected_ttft = Duration::from_secs_f32(choice.ttft);
+        let outcome = Outcome::new(Arc::clone(pool), guard, now, expected_ttft);
+        return Ok(Pick { endpoints, outcome, expected_ttft });
     }
-    let admitted = |e: &SocketAddr| {
-        ask.subset.is_none_or(|s| s.iter().any(|s| s.ip == e.ip() && s.port.is_none_or(|p| p == e.port())))
-    };
-    let mut endpoints: SmallVec<[SocketAddr; 4]> =
-        snapshot.endpoints.iter().filter(|e| admitted(e)).copied().collect();
-    if endpoints.is_empty() {
-        return Err(Refusal::SubsetEmpty);
-    }
-    let n = pool.next.fetch_add(1, Ordering::Relaxed) % endpoints.len();
-    endpoints.rotate_left(n);
-    endpoints.truncate(2);
-    Ok(Pick { endpoints, outcome: Outcome::begin(&pool.in_flight), expected_ttft: Duration::ZERO })
 }
