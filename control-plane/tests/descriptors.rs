@@ -58,8 +58,12 @@ fn the_set_in_the_repository_is_what_envoy_types_has() {
 
 /// The directory of the envoy-types crate, from the metadata of this build.
 fn envoy_types() -> PathBuf {
+    // Only this platform's packages are at hand without a network.
+    let versions = Command::new("rustc").arg("-vV").output().unwrap().stdout;
+    let versions = String::from_utf8(versions).unwrap();
+    let host = versions.lines().find_map(|l| l.strip_prefix("host: ")).unwrap();
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--offline", "--format-version", "1"])
+        .args(["metadata", "--offline", "--format-version", "1", "--filter-platform", host])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();

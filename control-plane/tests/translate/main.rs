@@ -1,0 +1,11 @@
+//! The translation: goldens, Envoy's own validation of them, and the behaviour of a real Envoy.
+
+mod building;
+mod cases;
+mod envoy;
+mod errors;
+mod golden;
+mod pickers;
+mod scanner;
+mod stack;
+mod unchanged;
