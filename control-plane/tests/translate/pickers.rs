@@ -19,6 +19,7 @@ use envoy_types::pb::{
 };
 use futures_util::{Stream, StreamExt};
 use tokio::{net::TcpListener, task::JoinSet};
+use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
@@ -112,50 +113,19 @@ fn set(name: &str, value: &str) -> HeaderValueOption {
     }
 }
 
-/// Serves a picker without a health service: healthy for whoever asks only for its answer.
+/// Serves a picker and its health.
 async fn serve(tasks: &mut JoinSet<()>, picker: Fixed) -> String {
     let listener = TcpListener::bind((address(), 0)).await.unwrap();
     let at = listener.local_addr().unwrap().to_string();
-    let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
-    let health = Health;
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_serving::<ExternalProcessorServer<Fixed>>().await;
     tasks.spawn(async move {
         let server = tonic::transport::Server::builder()
             .add_service(ExternalProcessorServer::new(picker))
             .add_service(health);
-        server.serve_with_incoming(incoming).await.unwrap();
+        server.serve_with_incoming(TcpListenerStream::new(listener)).await.unwrap();
     });
     at
-}
-
-/// `grpc.health.v1.Health/Check`: always serving.
-#[derive(Clone)]
-struct Health;
-
-impl tonic::server::NamedService for Health {
-    const NAME: &'static str = "grpc.health.v1.Health";
-}
-
-impl tower::Service<http::Request<tonic::body::Body>> for Health {
-    type Response = http::Response<tonic::body::Body>;
-    type Error = std::convert::Infallible;
-    type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
-
-    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Self::Error>> {
-        std::task::Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: http::Request<tonic::body::Body>) -> Self::Future {
-        // An uncompressed message of two bytes: status = SERVING.
-        let frame = bytes::Bytes::from_static(&[0, 0, 0, 0, 2, 8, 1]);
-        let trailers = http::HeaderMap::from_iter([(
-            http::HeaderName::from_static("grpc-status"),
-            http::HeaderValue::from_static("0"),
-        )]);
-        let frames = [http_body::Frame::data(frame), http_body::Frame::trailers(trailers)];
-        let body = http_body_util::StreamBody::new(futures_util::stream::iter(frames.map(Ok::<_, Status>)));
-        let response = http::Response::builder().header("content-type", "application/grpc");
-        std::future::ready(Ok(response.body(tonic::body::Body::new(body)).unwrap()))
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -49,7 +49,6 @@ fn what_is_equal_is_shared() {
         let first = snapshot(&case.ir, &case.endpoints, &settings, None, &mut cache);
         for (ir, how) in [(case.ir.clone(), "same objects"), (anew(&case.ir), "equal objects")] {
             let next = snapshot(&ir, &case.endpoints, &settings, Some(&first), &mut cache);
-            // Without a listener's addresses being the same object, sets that nobody gave are new each time.
             assert_eq!(kinds_that_differ(&first, &next), [], "{name}, {how}");
         }
         let alone = snapshot(&anew(&case.ir), &case.endpoints, &settings, None, &mut Cache::default());
