@@ -8,4 +8,5 @@ mod golden;
 mod pickers;
 mod scanner;
 mod stack;
+mod traffic;
 mod unchanged;

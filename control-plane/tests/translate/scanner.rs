@@ -240,8 +240,11 @@ fn bodies() -> impl Strategy<Value = String> {
             object.prop_map(|m| Value::Object(m.into_iter().collect())),
         ]
     });
-    let member =
-        (prop_oneof![2 => Just("model".to_owned()), 4 => "\\PC{0,6}"], prop_oneof![3 => leaf, 1 => value], any::<u8>());
+    let member = (
+        prop_oneof![2 => Just("model".to_owned()), 4 => "\\PC{0,6}"],
+        prop_oneof![3 => leaf, 1 => value],
+        any::<u8>(),
+    );
     let object = prop::collection::vec(member, 0..5).prop_map(|members| {
         let members: Vec<_> = members.iter().map(|(k, v, how)| render(k, v, *how)).collect();
         format!("{{{}}}", members.join(" ,\n"))
