@@ -1,5 +1,7 @@
 //! The translation: goldens, Envoy's own validation of them, and the behaviour of a real Envoy.
 
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
+
 mod building;
 mod cases;
 mod envoy;
