@@ -167,6 +167,11 @@ impl Ledger {
         }
     }
 
+    /// Whether something was said about the resource that is not acknowledged.
+    pub(super) fn is_on_its_way(&self, name: &str) -> bool {
+        self.sent.contains_key(name)
+    }
+
     /// Whether the client holds the resource, or will once it accepts what is on its way.
     pub(super) fn is_held(&self, name: &str) -> bool {
         self.view(name).is_some()
@@ -180,6 +185,11 @@ impl Ledger {
         });
         let sent = self.sent.iter().filter_map(|(name, (_, sent))| Some((name, sent.as_ref()?)));
         accepted.chain(sent).collect()
+    }
+
+    /// What was sent and is not acknowledged.
+    pub(super) fn unacknowledged(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.sent.values().filter_map(|(_, sent)| sent.as_ref())
     }
 
     /// Decides about all names that may have changed.
@@ -328,9 +338,7 @@ impl Ledger {
         let mut rejected = Vec::new();
         for (position, resource) in response.sent.iter().enumerate() {
             if culprits.contains(&position) {
-                self.revert(nonce, &resource.name);
-                let parked = Parked { version: resource.version, message: message.clone() };
-                self.parked.insert(resource.name.clone(), parked);
+                self.park(resource, &message, snapshot.and_then(|s| s.get(kind, &resource.name)));
                 rejected.push(resource.clone());
             } else {
                 self.accept_one(nonce, resource, snapshot.and_then(|s| s.get(kind, &resource.name)));
@@ -354,6 +362,20 @@ impl Ledger {
         let parked = self.parked.get(&resource.name).map(|parked| parked.version);
         if parked.is_some() && parked != target.map(|t| t.version) {
             self.parked.remove(&resource.name);
+        }
+    }
+
+    fn park(&mut self, resource: &Arc<Resource>, message: &Arc<str>, target: Option<&Arc<Resource>>) {
+        let sent = self.sent.get(&resource.name).and_then(|(_, sent)| sent.as_ref());
+        if sent.is_some_and(|sent| sent.version == resource.version) {
+            // A later response that said the same is rejected too.
+            self.sent.remove(&resource.name);
+        }
+        let Some(target) = target else { return };
+        let known = self.parked.get(&resource.name).is_some_and(|parked| parked.version == target.version);
+        if self.subscription.wants(&resource.name) && !known {
+            let parked = Parked { version: resource.version, message: message.clone() };
+            self.parked.insert(resource.name.clone(), parked);
         }
     }
 

@@ -257,7 +257,10 @@ impl Session {
         step: &mut Step,
     ) {
         for name in &settled.names {
-            self.gate.settle_if(kind, name);
+            // An older response may have been settled while the cluster was sent once more.
+            if !self.ledgers[kind as usize].is_on_its_way(name) {
+                self.gate.settle_if(kind, name);
+            }
         }
         step.observations.push(match error {
             None => {
@@ -275,6 +278,9 @@ impl Session {
     /// Sends all that may be sent.
     fn flush(&mut self, now: Instant, step: &mut Step) {
         let Some(release) = self.release.clone() else { return };
+        if self.gate.holds(ResourceType::Route) {
+            self.leaving.restart(now);
+        }
         let cold: Vec<_> = self.gate.expire(now).into_iter().collect();
         if !cold.is_empty() {
             step.observations.push(Observation::NotWarm { clusters: cold });
