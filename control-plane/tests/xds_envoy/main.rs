@@ -238,3 +238,31 @@ async fn a_delta_envoy_is_sent_nothing_again_after_a_restart() {
 async fn a_sotw_envoy_is_sent_endpoints_and_routes_again_after_a_restart() {
     survives_a_restart("GRPC", &[ResourceType::Endpoint, ResourceType::Route]).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_reach_the_acknowledgement_in_milliseconds() {
+    let tasks = TaskSet::default();
+    let a = upstream(&tasks, "a").await;
+    let server = Server::start(0).await;
+    let _envoy = Envoy::start("DELTA_GRPC", server.port);
+    let mut config =
+        Config { port: free_port(), clusters: vec![("one", 1000, vec![a])], target: "one", regex: "" };
+    publish(&server, &config).await;
+    let (mut endpoints, mut routes) = (Vec::new(), Vec::new());
+    for round in 0..50 {
+        config.clusters = vec![("one", 1000, vec![a; 1 + round % 2])];
+        endpoints.push(publish(&server, &config).await);
+        config.regex = ["/.*", ""][round % 2];
+        routes.push(publish(&server, &config).await);
+    }
+    endpoints.sort();
+    routes.sort();
+    println!(
+        "p50/p98: endpoints {:?}/{:?}, routes {:?}/{:?}",
+        endpoints[25], endpoints[48], routes[25], routes[48]
+    );
+    // A wide margin for busy machines; what is meant is "no timer is involved".
+    assert!(endpoints[25] < Duration::from_millis(100) && routes[25] < Duration::from_millis(100));
+    server.stop().await;
+    tasks.shutdown();
+}
