@@ -1,5 +1,7 @@
 //! The gRPC edge, with plain gRPC clients.
 
+#![expect(clippy::unwrap_used, reason = "what a test does not expect fails it")]
+
 use std::{sync::Arc, time::Duration};
 
 use control_plane::{

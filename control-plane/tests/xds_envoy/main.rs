@@ -1,5 +1,8 @@
 //! The xDS server against a real Envoy 1.40, over delta and state-of-the-world ADS.
 
+#![expect(clippy::unwrap_used, reason = "what a test does not expect fails it")]
+#![expect(clippy::print_stdout, reason = "measured times, for --nocapture")]
+
 mod resources;
 mod stack;
 

@@ -26,9 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 /// The binary: `$ENVOY_BIN`, on `$PATH`, or where `signalbox` caches it.
 fn envoy_binary() -> PathBuf {
-    let cache = env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| Path::new(&env::var_os("HOME").unwrap_or_default()).join(".cache"));
+    let home = env::var_os("HOME").unwrap_or_default();
+    let cache = env::var_os("XDG_CACHE_HOME").map_or_else(|| Path::new(&home).join(".cache"), PathBuf::from);
     let cached = cache.join("signalbox/envoy/1.40.0/envoy/_bin/envoy");
     let on_path = env::var_os("PATH").unwrap_or_default();
     let on_path: Vec<_> = env::split_paths(&on_path).map(|dir| dir.join("envoy")).collect();

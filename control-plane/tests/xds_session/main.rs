@@ -7,6 +7,8 @@
 //!          at last: Envoy holds exactly the snapshot, and the session says so
 //! ```
 
+#![expect(clippy::unwrap_used, reason = "what a test does not expect fails it")]
+
 mod envoy;
 
 use std::{

@@ -299,7 +299,8 @@ impl Session {
     }
 
     /// A cluster or listener that is sent again waits for its endpoints and secrets to be sent again too, even if
-    /// they did not change; Envoy does not ask for them. (Measured: 15 s without, 2 ms with.)
+    /// they did not change; Envoy does not ask for them (measured: 15 s without, 2 ms with). The endpoints of a
+    /// cluster have its name; which secrets belong to what is not known, so all that are asked for are sent.
     fn warm_up(&mut self, kind: ResourceType, plan: &Plan, now: Instant) {
         let sent = || plan.send.iter().chain(plan.suspects.iter().flatten());
         if kind == ResourceType::Cluster {
