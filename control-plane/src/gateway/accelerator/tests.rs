@@ -136,7 +136,7 @@ fn sources_in_order_of_trust() {
             h100,
             "nvidia-h100-80gb-mig-1g.10gb x2 10",
         ),
-        (none.clone(), Some(("nvidia.com/mig-1g.10gb", &one)), json!({}), "nvidia-mig-1g.10gb x1 10"),
+        (json!({}), Some(("nvidia.com/mig-1g.10gb", &one)), json!({}), "nvidia-mig-1g.10gb x1 10"),
         (json!({}), Some(("cpu", &json!("8"))), json!({}), " x0 0"),
     ] {
         let shown = show(&accelerator(&pod(&pod_labels, resource), Some(&node(&node_labels))));
