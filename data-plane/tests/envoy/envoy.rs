@@ -63,8 +63,10 @@ impl Envoy {
     }
 }
 
+/// With response trailers SEND and no response body, Envoy keeps the stream open until the response ends, and sends
+/// nothing more unless there are trailers. With SKIP it closes the stream after the response's headers.
 const BUFFERED: &str = "request_header_mode: SEND, request_body_mode: BUFFERED, request_trailer_mode: SKIP, \
-                        response_header_mode: SEND, response_body_mode: NONE, response_trailer_mode: SKIP";
+                        response_header_mode: SEND, response_body_mode: NONE, response_trailer_mode: SEND";
 const DUPLEX: &str = "request_header_mode: SEND, request_body_mode: FULL_DUPLEX_STREAMED, request_trailer_mode: SEND, \
                       response_header_mode: SEND, response_body_mode: FULL_DUPLEX_STREAMED, \
                       response_trailer_mode: SEND";

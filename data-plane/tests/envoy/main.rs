@@ -25,10 +25,14 @@ async fn bodies_arrive_as_they_were_sent() {
         let stack = Stack::start(secure).await;
         let servers: Vec<String> = stack.upstreams.addresses.iter().map(ToString::to_string).collect();
         for mode in ["/buffered", "/duplex"] {
-            let get = told(stack.send(stack.request(Method::GET, mode, whole(Bytes::new())), false).await).await;
+            let get =
+                told(stack.send(stack.request(Method::GET, mode, whole(Bytes::new())), false).await).await;
             assert_eq!((&get["method"], &get["length"]), (&"GET".into(), &0.into()));
             assert!(servers.iter().any(|s| get["server"] == **s));
-            assert_eq!(get["headers"]["x-gateway-destination-endpoint"].as_str().unwrap().split(',').next(), get["server"].as_str());
+            assert_eq!(
+                get["headers"]["x-gateway-destination-endpoint"].as_str().unwrap().split(',').next(),
+                get["server"].as_str()
+            );
             for http2 in [false, true] {
                 for len in [0, 1, 1000, 70_000, 1 << 20, 20 << 20] {
                     let sent = bytes(len);
@@ -46,8 +50,9 @@ async fn bodies_arrive_as_they_were_sent() {
                         let sent = tokio::time::timeout(Duration::from_secs(20), stack.send(request, http2));
                         let told = told(sent.await.expect(&what)).await;
                         assert_eq!((&told["length"], &told["hash"]), (&len.into(), &hash.into()), "{what}");
-                        let declared = &told["headers"]["content-length"];
-                        println!("{what}: content-length {declared}");
+                        if mode == "/buffered" && form == "whole" {
+                            assert_eq!(told["headers"]["content-length"], len.to_string(), "{what}");
+                        }
                     }
                 }
             }
@@ -114,7 +119,10 @@ async fn a_rewritten_model_reaches_the_model_server_with_the_right_length() {
             let sent = Bytes::from_static(b"{ \"prompt\":\"x\",\"model\" : \"old\" }");
             let response = stack.send(stack.request(Method::POST, mode, whole(sent.clone())), http2).await;
             let told = told(response).await;
-            assert_eq!((&told["model"], &told["length"]), (&"a-longer-new-name".into(), &(sent.len() + 14).into()));
+            assert_eq!(
+                (&told["model"], &told["length"]),
+                (&"a-longer-new-name".into(), &(sent.len() + 14).into())
+            );
             let declared = &told["headers"]["content-length"];
             assert!(declared.is_null() || declared == &(sent.len() + 14).to_string(), "{declared}");
         }
@@ -142,8 +150,12 @@ async fn refusals_reach_the_client_in_the_openai_shape() {
     for mode in ["/buffered", "/duplex", "/closed"] {
         for method in [Method::GET, Method::POST] {
             let body = whole(if method == Method::GET { Bytes::new() } else { bytes(100) });
-            let (status, reason, body) = refusal(stack.send(stack.request(method, mode, body), false).await).await;
-            assert_eq!((status, &*reason, &body["error"]["type"]), (503, "no-endpoints", &"server_error".into()));
+            let (status, reason, body) =
+                refusal(stack.send(stack.request(method, mode, body), false).await).await;
+            assert_eq!(
+                (status, &*reason, &body["error"]["type"]),
+                (503, "no-endpoints", &"server_error".into())
+            );
         }
     }
     stack.until_in_flight(0).await;

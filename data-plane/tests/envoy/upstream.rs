@@ -48,7 +48,11 @@ async fn accept(listener: TcpListener, release: Arc<Semaphore>) {
         connections.spawn(async move {
             let service = service_fn(move |request| answer(me, request, Arc::clone(&release)));
             // A client that goes away is part of the tests.
-            drop(auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await);
+            drop(
+                auto::Builder::new(TokioExecutor::new())
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await,
+            );
         });
     }
 }
@@ -87,5 +91,7 @@ async fn answer(
 }
 
 fn names(map: &HeaderMap) -> serde_json::Value {
-    map.iter().map(|(name, value)| (name.to_string(), json!(String::from_utf8_lossy(value.as_bytes())))).collect()
+    map.iter()
+        .map(|(name, value)| (name.to_string(), json!(String::from_utf8_lossy(value.as_bytes()))))
+        .collect()
 }
