@@ -113,28 +113,28 @@ impl Pipeline {
         }
         self.options = options;
         let dirty = Dirty { gateways: self.world.gateways.keys().cloned().collect(), ..Dirty::default() };
-        self.refresh(dirty)
+        self.refresh(&dirty)
     }
 
     /// Takes a batch of changes.
     pub fn apply(&mut self, batch: &Batch) -> Output {
         let (world, dirty) = self.world.apply(batch);
         self.world = world;
-        self.refresh(dirty)
+        self.refresh(&dirty)
     }
 
-    fn refresh(&mut self, dirty: Dirty) -> Output {
+    fn refresh(&mut self, dirty: &Dirty) -> Output {
         let mut output = Output::default();
         let classes = gateway::class_reports(&self.world, &self.options);
         output.reports_changed = classes != self.classes;
         self.classes = classes;
-        let changed = self.refresh_endpoints(&dirty);
+        let changed = self.refresh_endpoints(dirty);
         for name in &dirty.gateways {
             self.refresh_gateway(name, &mut output);
         }
-        self.replace_endpoints(&changed, &dirty, &mut output);
-        self.refresh_pools(&dirty, &changed, &mut output);
-        self.forget_clusters(&dirty);
+        self.replace_endpoints(&changed, dirty, &mut output);
+        self.refresh_pools(dirty, &changed, &mut output);
+        self.forget_clusters(dirty);
         output
     }
 

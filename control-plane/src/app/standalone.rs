@@ -111,7 +111,10 @@ async fn run(config: StandaloneConfig) -> Result<ExitCode> {
     let (reloads, reloads_heard) = mpsc::channel(1);
     tasks.spawn("manifests", {
         let follow = FileSource::run(config.dir, reloads, cancel.clone());
-        async { Ok(follow.await) }
+        async {
+            follow.await;
+            Ok(())
+        }
     });
     tasks.spawn(
         "xds",

@@ -47,11 +47,7 @@ impl Status {
             overview.pid,
             path.display()
         );
-        if self.json {
-            print(&text)?
-        } else {
-            print(&overview.render())?
-        }
+        print(&if self.json { text } else { overview.render() })?;
         let well = overview.problems.is_empty() && overview.refused.is_empty();
         Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(2) })
     }

@@ -15,9 +15,9 @@ fn fill(value: &mut Value, previous: Option<&Value>, now: &str) {
             for (name, field) in fields.iter_mut() {
                 let before = previous.and_then(|p| p.get(name));
                 if name == "conditions" {
-                    fill_conditions(field, before, now)
+                    fill_conditions(field, before, now);
                 } else {
-                    fill(field, before, now)
+                    fill(field, before, now);
                 }
             }
         }
