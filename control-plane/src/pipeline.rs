@@ -185,7 +185,7 @@ impl Pipeline {
     }
 
     fn refresh_gateway(&mut self, name: &NamespacedName, output: &mut Output) {
-        let Some(resolved) = gateway::resolve(&self.world, name, &self.options) else {
+        let Some(mut resolved) = gateway::resolve(&self.world, name, &self.options) else {
             if self.gateways.remove(name).is_some() {
                 output.removed.push(name.clone());
                 output.reports_changed = true;
@@ -207,6 +207,7 @@ impl Pipeline {
             }
             held => {
                 let previous = held.map(|held| {
+                    resolved.ir.share_with(&held.ir);
                     encoded = held.encoded;
                     held.snapshot
                 });

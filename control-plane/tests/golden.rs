@@ -9,10 +9,8 @@ use std::{
 };
 
 use control_plane::{
-    cli::problems,
+    cli::{problems, resolve},
     config::CONTROLLER_NAME,
-    gateway,
-    pipeline::Pipeline,
     source::FileSource,
     status::{self, Facts},
     translate,
@@ -36,8 +34,7 @@ fn outcome(input: &Path) -> Value {
             return json!({ "refused": lines });
         }
     };
-    let mut pipeline = Pipeline::new(gateway::Options::new(CONTROLLER_NAME), translate::Settings::default());
-    let output = pipeline.apply(&loaded.batch);
+    let (pipeline, output) = resolve(loaded.batch);
     let facts =
         Facts { addresses: vec!["192.0.2.1".into()], connected: 1, acknowledged: true, ..Facts::default() };
     let gateways = pipeline.gateways().map(|(name, reports, _)| (name, reports, facts.clone()));

@@ -18,12 +18,12 @@ use crate::{
     infra::{
         desired::{self, Desired},
         local::Local,
-        services::picker_objects,
+        services::add_managed_pickers,
         supervisor::ChildState,
     },
     pipeline::{Output, Pipeline},
     pools::PoolPublisher,
-    source::{Batch, Change, Reload},
+    source::{Batch, Reload},
     status::{
         self, Facts,
         files::{StatusFiles, replace_file},
@@ -100,7 +100,8 @@ impl Engine {
         let (preview, _) = self.pipeline.world().apply(&batch);
         let desired = desired::desired(&preview, self.pipeline.options());
         self.addresses = self.local.place(&desired);
-        self.add_picker_services(&preview, &desired, &mut batch)?;
+        let picker = self.local.picker_address()?;
+        add_managed_pickers(&mut batch, &preview, &desired, picker);
         let mut options = self.pipeline.options().clone();
         options.addresses = self.addresses.clone();
         let first = self.pipeline.set_options(options);
@@ -108,21 +109,6 @@ impl Engine {
         self.publish(first);
         self.publish(second);
         self.local.reconcile(&desired, &self.tasks)
-    }
-
-    fn add_picker_services(
-        &mut self,
-        world: &crate::world::World,
-        desired: &Desired,
-        batch: &mut Batch,
-    ) -> Result<()> {
-        for (service, port) in &desired.picker_services {
-            let picker = self.local.picker_address()?;
-            let (own, slice) = picker_objects(world, service, *port, picker);
-            own.into_iter().for_each(|service| batch.push(Change::Apply(service.into())));
-            batch.push(Change::Apply(slice.into()));
-        }
-        Ok(())
     }
 
     fn publish(&self, output: Output) {

@@ -5,14 +5,12 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use clap::Args;
 
-use super::output::print;
+use super::{offline::resolve, output::print};
 use crate::{
     api::{ConditionStatus, Object as _},
-    config::CONTROLLER_NAME,
     gateway,
     pipeline::Pipeline,
     source::FileSource,
-    translate,
 };
 
 /// Checks a directory of manifests.
@@ -45,9 +43,7 @@ impl Check {
         for note in &loaded.notes {
             print(&format!("note: {note}\n"))?;
         }
-        let mut pipeline =
-            Pipeline::new(gateway::Options::new(CONTROLLER_NAME), translate::Settings::default());
-        pipeline.apply(&loaded.batch);
+        let (pipeline, _) = resolve(loaded.batch);
         let problems = problems(&pipeline);
         for problem in &problems {
             print(&format!("{problem}\n"))?;

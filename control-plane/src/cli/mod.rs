@@ -2,12 +2,14 @@
 
 mod bootstrap;
 mod check;
+mod offline;
 mod output;
 mod standalone;
 mod status;
 mod translate;
 
 pub use check::problems;
+pub use offline::resolve;
 pub use output::print;
 
 use std::process::ExitCode;

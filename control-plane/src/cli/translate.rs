@@ -6,8 +6,8 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
-use super::output::print;
-use crate::{config::CONTROLLER_NAME, gateway, pipeline::Pipeline, source::FileSource, translate};
+use super::{offline::resolve, output::print};
+use crate::{source::FileSource, translate};
 
 /// Prints the Envoy configuration (xDS) of each Gateway in a directory of manifests.
 #[derive(Debug, Args)]
@@ -42,9 +42,7 @@ impl Translate {
                 bail!("the manifests have problems:\n{}", lines.join("\n"));
             }
         };
-        let mut pipeline =
-            Pipeline::new(gateway::Options::new(CONTROLLER_NAME), translate::Settings::default());
-        let output = pipeline.apply(&loaded.batch);
+        let (_, output) = resolve(loaded.batch);
         let mut documents = Map::new();
         for (name, snapshot) in &output.snapshots {
             if self.gateway.as_ref().is_none_or(|wanted| *wanted == name.to_string()) {

@@ -2,16 +2,29 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
+use super::desired::Desired;
 use crate::{
     api::{
         EndpointSlice, NamespacedName, ObjectMeta, Service, ServicePort, ServiceSpec, SliceConditions,
         SliceEndpoint, SlicePort,
     },
+    source::{Batch, Change},
     world::World,
 };
 
+/// Adds to `batch` what stands for every managed picker: all of them are served by the process at `picker`.
+pub fn add_managed_pickers(batch: &mut Batch, world: &World, desired: &Desired, picker: SocketAddr) {
+    for (service, port) in &desired.picker_services {
+        let (own, slice) = picker_objects(world, service, *port, picker);
+        if let Some(service) = own {
+            batch.push(Change::Apply(service.into()));
+        }
+        batch.push(Change::Apply(slice.into()));
+    }
+}
+
 /// The Service that a managed picker has (the manifests' own where it exists) and a slice with the picker's address.
-pub fn picker_objects(
+fn picker_objects(
     world: &World,
     service: &NamespacedName,
     port: u16,

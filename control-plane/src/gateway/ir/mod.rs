@@ -14,6 +14,7 @@ mod cluster;
 mod endpoint;
 mod listener;
 mod route;
+mod share;
 
 pub use cluster::{Cluster, ClusterName, Picker, PickerMode, PickerSecurity, Protocol, Upstream};
 pub use endpoint::{Accelerator, Endpoint, EndpointSet, EndpointState};
