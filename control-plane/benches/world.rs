@@ -124,15 +124,15 @@ fn world(criterion: &mut Criterion) {
         });
         let pods = [1, 2].map(|ip| one(pod(layout, 4711, 0x0a00_0000 + ip)));
         change(criterion, layout, "one Pod", &world, &pods);
-        change(criterion, layout, "one Node", &world, ["A100", "L4"].map(|product| one(node(7, product))));
+        change(criterion, layout, "one Node", &world, &["A100", "L4"].map(|product| one(node(7, product))));
         change(
             criterion,
             layout,
             "one route",
             &world,
-            ["/a", "/b"].map(|path| one(route(layout, 4711, path))),
+            &["/a", "/b"].map(|path| one(route(layout, 4711, path))),
         );
-        change(criterion, layout, "one pool's port", &world, [1, 2].map(|port| one(pool(layout, 7, port))));
+        change(criterion, layout, "one pool's port", &world, &[1, 2].map(|port| one(pool(layout, 7, port))));
         let name = NamespacedName::new(layout.namespace(7), "llm-7");
         criterion.bench_function(&layout.label("pods_of a pool"), |bencher| {
             bencher.iter(|| world.pods_of(black_box(&name)).filter(|pod| pod.is_ready()).count());

@@ -71,7 +71,6 @@ impl FileSource {
 struct Follower {
     directory: PathBuf,
     signal: Arc<Notify>,
-    watch: Option<Watch>,
     /// `None` only while a reading is under way.
     state: Option<State>,
 }
@@ -81,13 +80,35 @@ struct Follower {
 struct State {
     cache: Cache,
     tree: Tree,
-    /// Diagnostics of the files' places (not their content) that were sent last.
+    /// Diagnostics that were sent last, none after a good reading.
     sent: Option<Vec<Diagnostic>>,
+    watch: Option<Watch>,
+    /// That there are no events has been said.
+    deaf: bool,
+}
+
+impl State {
+    /// Watches the directory that the path leads to; goes on without events when there are none. To be called
+    /// before each walk, so that whatever changes after it gives a signal.
+    fn watch(&mut self, directory: &Path, signal: &Arc<Notify>) {
+        if self.watch.as_ref().is_some_and(|watch| !watch.is_stale(directory)) {
+            return;
+        }
+        let watch = Watch::new(directory, Arc::clone(signal));
+        if let Err(error) = &watch
+            && !self.deaf
+        {
+            let directory = directory.display();
+            tracing::warn!(%directory, %error, "no file events: changes are seen within two seconds");
+        }
+        self.deaf = watch.is_err();
+        self.watch = watch.ok();
+    }
 }
 
 impl Follower {
     fn new(directory: PathBuf) -> Self {
-        Self { directory, signal: Arc::default(), watch: None, state: Some(State::default()) }
+        Self { directory, signal: Arc::default(), state: Some(State::default()) }
     }
 
     async fn follow(mut self, sender: &mpsc::Sender<Reload>) {
@@ -95,7 +116,6 @@ impl Follower {
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut due = true;
         loop {
-            self.watch();
             if due
                 && let Some(reload) = self.read().await
                 && sender.send(reload).await.is_err()
@@ -112,21 +132,6 @@ impl Follower {
         }
     }
 
-    /// Watches the directory that the path leads to; goes on without events when there are none.
-    fn watch(&mut self) {
-        if self.watch.as_ref().is_some_and(|watch| !watch.is_stale(&self.directory)) {
-            return;
-        }
-        match Watch::new(&self.directory, Arc::clone(&self.signal)) {
-            Ok(watch) => self.watch = Some(watch),
-            Err(error) => {
-                let directory = self.directory.display();
-                tracing::warn!(%directory, %error, "no file events: changes are seen within two seconds");
-                self.watch = None;
-            }
-        }
-    }
-
     /// Waits until no signal has come for [`QUIET`], at most [`MAX_DELAY`].
     async fn settle(&self) {
         let quiet = async { while timeout(QUIET, self.signal.notified()).await.is_ok() {} };
@@ -138,10 +143,9 @@ impl Follower {
 
     /// Reads the directory; nothing when it is as it was.
     async fn read(&mut self) -> Option<Reload> {
-        let directory = self.directory.clone();
-        self.blocking(move |state| {
+        self.blocking(|state, directory| {
             let started = std::time::Instant::now();
-            state.tree = tree::walk(&directory);
+            state.tree = tree::walk(directory);
             let Reading { result, changed, parsed } = state.cache.read(&state.tree);
             let refused = result.as_ref().err().cloned();
             if !changed && state.sent == Some(refused.clone().unwrap_or_default()) {
@@ -157,18 +161,19 @@ impl Follower {
     }
 
     async fn stamps_differ(&mut self) -> bool {
-        let directory = self.directory.clone();
-        self.blocking(move |state| tree::walk(&directory) != state.tree).await
+        self.blocking(|state, directory| tree::walk(directory) != state.tree).await
     }
 
-    /// Runs `work` on a thread that may block.
+    /// Runs `work` on a thread that may block, with the directory watched.
     async fn blocking<T: Send + 'static>(
         &mut self,
-        work: impl FnOnce(&mut State) -> T + Send + 'static,
+        work: impl FnOnce(&mut State, &Path) -> T + Send + 'static,
     ) -> T {
         let mut state = self.state.take().unwrap_or_default();
+        let (directory, signal) = (self.directory.clone(), Arc::clone(&self.signal));
         let task = tokio::task::spawn_blocking(move || {
-            let result = work(&mut state);
+            state.watch(&directory, &signal);
+            let result = work(&mut state, &directory);
             (state, result)
         });
         match task.await {
@@ -176,7 +181,11 @@ impl Follower {
                 self.state = Some(state);
                 result
             }
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is shutting down and takes this task with it.
+                Err(_) => std::future::pending().await,
+            },
         }
     }
 }

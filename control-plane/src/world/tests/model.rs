@@ -25,31 +25,31 @@ fn labels() -> impl Strategy<Value = Vec<(&'static str, &'static str)>> {
 fn any_object() -> impl Strategy<Value = AnyObject> {
     let backend = (select(vec!["Service", "InferencePool"]), name());
     prop_oneof![
-        plain().prop_map(gateway_class),
-        (name(), plain(), proptest::option::of(plain()))
+        1 => plain().prop_map(gateway_class),
+        2 => (name(), plain(), proptest::option::of(plain()))
             .prop_map(|(n, class, secret)| gateway(&n, class, secret)),
-        (name(), vec(name(), 0..3), vec(backend, 0..3)).prop_map(|(n, parents, backends)| {
+        3 => (name(), vec(name(), 0..3), vec(backend, 0..3)).prop_map(|(n, parents, backends)| {
             let parents: Vec<&str> = parents.iter().map(String::as_str).collect();
             let backends: Vec<(&str, &str)> =
                 backends.iter().map(|(kind, name)| (*kind, name.as_str())).collect();
             route(&n, &parents, &backends)
         }),
-        (name(), labels(), proptest::option::of(plain()))
+        3 => (name(), labels(), proptest::option::of(plain()))
             .prop_map(|(n, labels, picker)| pool(&n, &labels, picker)),
-        name().prop_map(|n| service(&n)),
-        (name(), plain(), select(vec!["10.0.0.1", "10.0.0.2"]))
+        1 => name().prop_map(|n| service(&n)),
+        1 => (name(), plain(), select(vec!["10.0.0.1", "10.0.0.2"]))
             .prop_map(|(n, service, ip)| slice(&n, service, ip)),
-        (name(), labels(), select(vec!["", "x", "y"])).prop_map(|(n, labels, node)| pod(&n, &labels, node)),
-        (plain(), plain()).prop_map(|(n, product)| node(n, product)),
-        (name(), select(vec!["a", "b"])).prop_map(|(n, from)| grant(&n, from)),
-        (name(), plain()).prop_map(|(n, value)| secret(&n, value)),
-        (name(), any::<bool>()).prop_map(|(n, managed)| {
+        4 => (name(), labels(), select(vec!["", "x", "y"])).prop_map(|(n, labels, node)| pod(&n, &labels, node)),
+        1 => (plain(), plain()).prop_map(|(n, product)| node(n, product)),
+        1 => (name(), select(vec!["a", "b"])).prop_map(|(n, from)| grant(&n, from)),
+        1 => (name(), plain()).prop_map(|(n, value)| secret(&n, value)),
+        1 => (name(), any::<bool>()).prop_map(|(n, managed)| {
             config_map(&n, managed.then_some("inference.networking.k8s.io/bbr-managed"))
         }),
-        (name(), plain(), 0..3).prop_map(|(n, pool, priority)| objective(&n, pool, priority)),
-        (name(), plain(), plain()).prop_map(|(n, pool, target)| rewrite(&n, pool, target)),
-        (name(), plain(), plain()).prop_map(|(n, pool, name)| model(&n, pool, name)),
-        (select(vec!["a", "b"]), select(vec!["t1", "t2"])).prop_map(|(n, team)| namespace(n, team)),
+        1 => (name(), plain(), 0..3).prop_map(|(n, pool, priority)| objective(&n, pool, priority)),
+        1 => (name(), plain(), plain()).prop_map(|(n, pool, target)| rewrite(&n, pool, target)),
+        1 => (name(), plain(), plain()).prop_map(|(n, pool, name)| model(&n, pool, name)),
+        1 => (select(vec!["a", "b"]), select(vec!["t1", "t2"])).prop_map(|(n, team)| namespace(n, team)),
     ]
 }
 
