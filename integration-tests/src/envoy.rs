@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 pub const VERSION: &str = "1.40.0";
 
 /// The oldest release that is accepted from `PATH` or the environment.
-pub const FLOOR: [u32; 2] = [1, 38];
+pub const FLOOR: [u32; 2] = [1, 40];
 
 /// The Envoy binary to run.
 ///

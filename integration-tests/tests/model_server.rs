@@ -19,7 +19,7 @@ async fn server(settings: &str) -> (Fleet, Client) {
     let config = parse_pod(&format!(
         "name=p0,listen={address},model=google/gemma-3,served-names=chatbot+gemma3,{settings}"
     ));
-    (Fleet::start([config.unwrap()]).await.unwrap(), Client::new(address))
+    (Fleet::start([config.expect("a Pod")]).await.expect("a free address"), Client::new(address))
 }
 
 #[tokio::test]
@@ -205,7 +205,7 @@ async fn aborts_stop_the_generation() {
         };
         let until_running = async {
             while running() == 0 {
-                tokio::task::yield_now().await
+                tokio::task::yield_now().await;
             }
         };
         tokio::select! {
@@ -214,7 +214,7 @@ async fn aborts_stop_the_generation() {
         }
         let until_stopped = async {
             while running() != 0 {
-                tokio::task::yield_now().await
+                tokio::task::yield_now().await;
             }
         };
         tokio::time::timeout(Duration::from_secs(1), until_stopped).await.unwrap();

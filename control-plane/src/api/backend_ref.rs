@@ -32,18 +32,46 @@ impl BackendRef {
 }
 
 /// A backend of an HTTPRoute rule.
+///
+/// It is read through [`FlatHttpBackendRef`]: `#[serde(flatten)]` buffers, so a reader would lose the path of a
+/// wrong value and never see an unknown field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", from = "FlatHttpBackendRef")]
 pub struct HttpBackendRef {
     /// What serves.
     #[serde(flatten)]
     pub backend: BackendRef,
     /// Share of the requests, relative to the sum of the rule's weights.
-    #[serde(default = "HttpBackendRef::default_weight")]
     pub weight: u32,
     /// Filters for this backend's share only.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<HttpRouteFilter>,
+}
+
+/// The fields of [`HttpBackendRef`] side by side, as they are written.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FlatHttpBackendRef {
+    #[serde(default)]
+    group: Option<String>,
+    #[serde(default = "BackendRef::default_kind")]
+    kind: String,
+    #[serde(default)]
+    namespace: Option<String>,
+    name: String,
+    #[serde(default)]
+    port: Option<u16>,
+    #[serde(default = "HttpBackendRef::default_weight")]
+    weight: u32,
+    #[serde(default)]
+    filters: Vec<HttpRouteFilter>,
+}
+
+impl From<FlatHttpBackendRef> for HttpBackendRef {
+    fn from(flat: FlatHttpBackendRef) -> Self {
+        let FlatHttpBackendRef { group, kind, namespace, name, port, weight, filters } = flat;
+        Self { backend: BackendRef { group, kind, namespace, name, port }, weight, filters }
+    }
 }
 
 impl HttpBackendRef {

@@ -1,4 +1,46 @@
 //! Resolves Gateways: from objects to decisions and reports.
+//!
+//! Everything here is a pure function of the [`World`](crate::world::World): no clock, no I/O, no state. A user's
+//! mistake is a report, never an error.
+//!
+//! ```text
+//! class ─▶ listener ─▶ attach ─▶ route (matches, filters, timeouts, backends ─▶ service, pool, grant)
+//!                         │            │
+//!                         │            └─▶ precedence ─▶ virtual_host ─▶ models ─▶ ir::Gateway
+//!                         └────────────────────────────────▶ status ─▶ Reports
+//! endpoints (with accelerator) and pool_objects are resolved apart, so that they change without the Gateway.
+//! ```
 
+mod accelerator;
+mod attach;
+mod base_models;
+mod class;
+mod condition;
+mod endpoints;
+mod expression;
+mod fault;
+mod grant;
+mod hostname;
 pub mod ir;
+mod listener;
+mod models;
+mod options;
+mod pool;
+mod pool_objects;
+mod precedence;
 pub mod report;
+mod resolve;
+mod route;
+mod service;
+mod status;
+mod virtual_host;
+
+#[cfg(test)]
+mod tests;
+
+pub use accelerator::accelerator;
+pub use class::{class_reports, is_ours};
+pub use endpoints::endpoints;
+pub use options::{DefaultPicker, Options, PickerScope, PortMap};
+pub use pool_objects::{Objective, Rewrite, pool_objects};
+pub use resolve::{Resolved, resolve};

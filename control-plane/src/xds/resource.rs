@@ -50,6 +50,12 @@ impl Version {
         source.hash(&mut hasher);
         Self(hasher.digest())
     }
+
+    /// Reads what `Display` writes; `None` for versions that are none of ours.
+    pub fn parse(text: &str) -> Option<Self> {
+        let hex = text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        hex.then(|| u64::from_str_radix(text, 16).ok().map(Self)).flatten()
+    }
 }
 
 impl fmt::Display for Version {

@@ -1,1 +1,112 @@
 //! The choice of endpoint, in expected seconds.
+//!
+//! ```text
+//! snapshot ∩ subset ∩ ready ∩ fits ─ candidates ─▶ cost (seconds, per part) ─▶ choose ─▶ claim ─▶ Pick
+//!                                                                                │ taken meanwhile: again
+//!                                                                                └ then fallbacks, by cost
+//! ```
+//!
+//! Nothing is locked, and nothing is allocated per endpoint: costs go to a scratch that each thread keeps.
+
+mod ask;
+mod candidates;
+mod choose;
+mod cost;
+pub mod explain;
+mod refusal;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use smallvec::SmallVec;
+
+use crate::outcome::{InflightGuard, Outcome};
+use crate::pool::{Pool, Snapshot, Work};
+
+pub use ask::{Ask, SubsetEntry};
+pub use cost::Parts;
+pub use refusal::Refusal;
+
+use ask::Need;
+use candidates::Candidate;
+
+/// Endpoints named after the first choice.
+const FALLBACKS: usize = 3;
+/// How often a pick is made again because another one took the endpoint between look and claim. The last claim stands.
+const REPICKS: u32 = 2;
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// Kept between picks so that they do not allocate.
+#[derive(Default)]
+struct Scratch {
+    indices: Vec<u32>,
+    candidates: Vec<Candidate>,
+}
+
+/// Where a request goes.
+#[derive(Debug)]
+pub struct Pick {
+    /// The choice, then fallbacks in order.
+    pub endpoints: SmallVec<[SocketAddr; 4]>,
+    /// Holds the request's account until it is dropped.
+    pub outcome: Outcome,
+    /// Expected time to the first token at the choice.
+    pub expected_ttft: Duration,
+}
+
+/// Chooses an endpoint of `pool` for `ask` and counts the request there at once.
+///
+/// # Errors
+/// No endpoint can take the request; the refusal names the reason.
+pub fn pick(pool: &Arc<Pool>, ask: &Ask<'_>, now: Instant, rng: &mut fastrand::Rng) -> Result<Pick, Refusal> {
+    let snapshot = pool.peek();
+    SCRATCH.with_borrow_mut(|scratch| pick_in(scratch, pool, &snapshot, ask, now, rng))
+}
+
+fn pick_in(
+    scratch: &mut Scratch,
+    pool: &Arc<Pool>,
+    snapshot: &Snapshot,
+    ask: &Ask<'_>,
+    now: Instant,
+    rng: &mut fastrand::Rng,
+) -> Result<Pick, Refusal> {
+    let need = Need::of(ask);
+    let mut repicks = 0;
+    loop {
+        candidates::collect(scratch, snapshot, ask, &need, now)?;
+        let candidates = &mut scratch.candidates;
+        let first = choose::first(candidates, rng);
+        let choice = candidates[first];
+        let endpoint = &snapshot.endpoints[choice.index as usize];
+        let work = Work {
+            prompt_tokens: need.prompt_tokens,
+            prefill_tokens: need.prefill_tokens,
+            decode_tokens: need.decode_tokens,
+        };
+        let (mut guard, before) = InflightGuard::claim(Arc::clone(&endpoint.slot), work);
+        if before > choice.own && repicks < REPICKS {
+            repicks += 1;
+            pool.counters().repicks.fetch_add(1, Relaxed);
+            continue;
+        }
+        let prefill = cost::prefill(&endpoint.profile, &need);
+        guard.queue(Duration::from_secs_f32(prefill), now);
+        let mut endpoints = SmallVec::new();
+        endpoints.push(endpoint.address());
+        choose::fallbacks(candidates, first, FALLBACKS, |index| {
+            endpoints.push(snapshot.endpoints[index as usize].address());
+        });
+        let expected_ttft = Duration::from_secs_f32(choice.ttft);
+        let outcome = Outcome::new(Arc::clone(pool), guard, now, expected_ttft);
+        return Ok(Pick { endpoints, outcome, expected_ttft });
+    }
+}

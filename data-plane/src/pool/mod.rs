@@ -1,1 +1,26 @@
 //! Pools: snapshots from the control plane, and live load per endpoint.
+//!
+//! ```text
+//! source (tier | files) ─ WatchResponse ─▶ Pools::apply ─ decode ─▶ Snapshot (dense, immutable)
+//!                                             │                       │ one per endpoint
+//!                                           Board (address → slot) ─▶ Slot ◀─ scrape, outcome; read by picker
+//! ```
+
+mod board;
+mod decode;
+mod key;
+mod load;
+mod pools;
+mod reading;
+mod slot;
+mod snapshot;
+pub mod source;
+#[cfg(test)]
+mod tests;
+
+pub use key::{InvalidPoolKey, PoolKey};
+pub use load::Load;
+pub use pools::{Pool, PoolCounters, Pools};
+pub use reading::{Adapters, Freshness, Reading};
+pub use slot::{Slot, Work};
+pub use snapshot::{Endpoint, EndpointIx, Objective, RewriteRule, Snapshot};

@@ -1,1 +1,15 @@
 //! Requests: bounded bodies and the fields that matter.
+//!
+//! ```text
+//! headers ─▶ Head          chunks ─▶ Body (bounded) ─▶ parse ─▶ Inference { model, prompt, … }
+//!              └─ objective ─▶ priority                             └─ rewrite ─▶ body with another model
+//! ```
+
+mod body;
+mod head;
+pub mod objective;
+pub mod parse;
+pub mod rewrite;
+
+pub use body::{Body, TooLarge};
+pub use head::Head;

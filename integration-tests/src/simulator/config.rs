@@ -151,7 +151,7 @@ impl PodConfig {
                 bail!("Pod {}: {key} is zero", self.name);
             }
         }
-        if !(self.speed > 0.0) {
+        if self.speed.is_nan() || self.speed <= 0.0 {
             bail!("Pod {}: speed is not positive", self.name);
         }
         Ok(self)
@@ -242,7 +242,7 @@ mod tests {
              model: google/gemma-3\n  served-names: [chatbot, gemma3]\n",
         )
         .unwrap();
-        assert_eq!(file, [flag.clone()]);
+        assert_eq!(file, std::slice::from_ref(&flag));
         assert_eq!(flag.names(), ["chatbot", "gemma3"]);
         assert_eq!(flag.speed().unwrap(), Speed::profile("l4").unwrap());
     }

@@ -103,12 +103,12 @@ mod tests {
         assert_eq!(none.clone().with_header(None), Ok(none.clone()));
         assert_eq!(
             none.clone().with_header(Some("status=503, delay-ms=20")),
-            Ok(Faults { status: Some(503), delay_ms: 20, ..none.clone() })
+            Ok(Faults { status: Some(503), delay_ms: 20, ..Faults::default() })
         );
-        assert_eq!(none.clone().with_header(Some("hang")), Ok(Faults { hang: true, ..none.clone() }));
+        assert_eq!(none.clone().with_header(Some("hang")), Ok(Faults { hang: true, ..Faults::default() }));
         assert_eq!(
             none.clone().with_header(Some("metrics=nan")),
-            Ok(Faults { metrics: MetricsFault::Nan, ..none.clone() })
+            Ok(Faults { metrics: MetricsFault::Nan, ..Faults::default() })
         );
         assert!(none.with_header(Some("explode")).is_err());
     }

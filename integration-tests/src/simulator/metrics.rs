@@ -47,7 +47,7 @@ impl Page<'_> {
         let model = self.model;
         match self.fault {
             MetricsFault::Nan => {
-                self.line(format_args!("vllm:{name}{{engine=\"0\",model_name=\"{model}\"}} NaN"))
+                self.line(format_args!("vllm:{name}{{engine=\"0\",model_name=\"{model}\"}} NaN"));
             }
             MetricsFault::Extreme => {
                 for (engine, value) in

@@ -59,6 +59,25 @@ pub enum Upstream {
     Picker(NamespacedName, u16, PickerSecurity),
 }
 
+impl Upstream {
+    /// The name of the cluster that it makes.
+    pub fn cluster_name(&self) -> ClusterName {
+        match self {
+            Self::Service(service, port) => ClusterName::service(service, *port),
+            Self::Pool(pool, _) => ClusterName::pool(pool),
+            Self::Picker(service, port, _) => ClusterName::picker(service, *port),
+        }
+    }
+
+    /// The Service that its endpoints come from; `None` for a pool.
+    pub fn service(&self) -> Option<&NamespacedName> {
+        match self {
+            Self::Service(service, _) | Self::Picker(service, ..) => Some(service),
+            Self::Pool(..) => None,
+        }
+    }
+}
+
 /// What a cluster's endpoints speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Protocol {

@@ -1,0 +1,3 @@
+//! One change fanned out to many streams.
+
+fn main() {}

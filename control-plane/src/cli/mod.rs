@@ -1,0 +1,49 @@
+//! The command line: one file per subcommand.
+
+mod bootstrap;
+mod check;
+mod output;
+mod standalone;
+mod status;
+mod translate;
+
+pub use check::problems;
+pub use output::print;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// An inference gateway for Kubernetes: Gateway API and InferencePools to Envoy.
+#[derive(Debug, Parser)]
+#[command(name = "signalbox", version, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Standalone(standalone::Standalone),
+    Check(check::Check),
+    Translate(translate::Translate),
+    Status(status::Status),
+    Bootstrap(bootstrap::Bootstrap),
+}
+
+impl Cli {
+    /// Runs the subcommand.
+    ///
+    /// # Errors
+    /// What the user is told, outermost first.
+    pub fn run(self) -> Result<ExitCode> {
+        match self.command {
+            Command::Standalone(command) => command.run(),
+            Command::Check(command) => command.run(),
+            Command::Translate(command) => command.run(),
+            Command::Status(command) => command.run(),
+            Command::Bootstrap(command) => command.run(),
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Resolves one Gateway: brings the decisions of the other modules together.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::{
+    Options,
+    attach::{Attacher, Attachment},
+    base_models::base_models,
+    class::is_ours,
+    ir::{self, Action, Cluster, ClusterName, HttpListener, ListenerProtocol, Route, Upstream, VirtualHost},
+    listener::listeners,
+    models::{self, Catalogue},
+    pool::{self, Referrers},
+    report::Reports,
+    route::{self, Backends, CompiledRoute},
+    status,
+    virtual_host::Ports,
+};
+use crate::{
+    api::{HttpRoute, NamespacedName, Object},
+    world::World,
+};
+
+/// A Gateway, resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// What its proxies serve.
+    pub ir: ir::Gateway,
+    /// What was found out about its objects.
+    pub reports: Reports,
+}
+
+/// A route of the Gateway with all that is known about it.
+struct RouteOf<'w> {
+    route: &'w Arc<HttpRoute>,
+    compiled: CompiledRoute,
+    attachments: Vec<Attachment<'w>>,
+}
+
+type Clusters = BTreeMap<ClusterName, Arc<Cluster>>;
+
+/// Resolves a Gateway; `None` when it does not exist or is not ours.
+///
+/// The result depends on the objects alone, not on the order in which they were read.
+pub fn resolve(world: &World, gateway: &NamespacedName, options: &Options) -> Option<Resolved> {
+    if !is_ours(world, gateway, options) {
+        return None;
+    }
+    let object = world.gateways.get(gateway)?;
+    let listeners = listeners(object, options);
+    let mut attacher = Attacher::new(world, gateway, &listeners);
+    let mut backends = Backends::new(world, options);
+    let routes: Vec<RouteOf<'_>> = world
+        .routes_of(gateway)
+        .map(|route| RouteOf {
+            route,
+            attachments: attacher.attach(route),
+            compiled: route::compile(route, &mut backends),
+        })
+        .collect();
+
+    let refusal = status::gateway_refusal(object);
+    let mut ports = Ports::new(if refusal.is_none() { &listeners } else { &[] });
+    if refusal.is_none() {
+        for route in &routes {
+            ports.put(&route.compiled.matches, &route.listeners());
+        }
+    }
+    let ports = ports.into_sorted();
+    let clusters = clusters(&ports, &backends);
+    let ir = ir::Gateway {
+        name: gateway.clone(),
+        listeners: sockets(world, ports, &clusters, gateway, options),
+        clusters,
+    };
+    let reports = Reports {
+        gateway: status::gateway(object, refusal, &listeners, &attached(&routes)),
+        pools: pools(&routes, &backends),
+        routes: routes.iter().map(RouteOf::reports).collect(),
+    };
+    Some(Resolved { ir, reports })
+}
+
+impl RouteOf<'_> {
+    /// Listeners that the route attaches to by any of its parentRefs.
+    fn listeners(&self) -> BTreeMap<usize, BTreeSet<super::hostname::Hostname>> {
+        let mut listeners: BTreeMap<usize, BTreeSet<_>> = BTreeMap::new();
+        for attachment in &self.attachments {
+            for (&listener, hosts) in &attachment.listeners {
+                listeners.entry(listener).or_default().extend(hosts.iter().cloned());
+            }
+        }
+        listeners
+    }
+
+    fn reports(&self) -> (NamespacedName, Vec<super::report::RouteParentReport>) {
+        let parents = self.attachments.iter();
+        let parents =
+            parents.map(|attachment| status::route(self.route, &self.compiled, attachment)).collect();
+        (self.route.key(), parents)
+    }
+}
+
+/// Accepted routes by listener.
+fn attached(routes: &[RouteOf<'_>]) -> BTreeMap<usize, u32> {
+    let mut counts: BTreeMap<usize, u32> = BTreeMap::new();
+    for route in routes {
+        let accepted =
+            route.attachments.iter().filter(|a| status::route_is_accepted(&route.compiled, a).is_ok());
+        let listeners: BTreeSet<usize> = accepted.flat_map(|a| a.listeners.keys().copied()).collect();
+        for listener in listeners {
+            *counts.entry(listener).or_default() += 1;
+        }
+    }
+    counts
+}
+
+/// Reports of the pools that routes refer to.
+fn pools(
+    routes: &[RouteOf<'_>],
+    backends: &Backends<'_>,
+) -> BTreeMap<NamespacedName, super::report::PoolReport> {
+    let mut referrers: BTreeMap<&NamespacedName, Referrers> = BTreeMap::new();
+    for route in routes {
+        for pool in &route.compiled.pools {
+            let referrers = referrers.entry(pool).or_default();
+            for attachment in &route.attachments {
+                match status::route_is_accepted(&route.compiled, attachment) {
+                    Ok(()) => referrers.accepted = true,
+                    Err((_, message)) => {
+                        referrers.refused.get_or_insert_with(|| (route.route.key(), message));
+                    }
+                }
+            }
+        }
+    }
+    let found = referrers.into_iter().filter_map(|(key, referrers)| {
+        let (object, resolved) = backends.found_pool(key)?;
+        Some((key.clone(), pool::report(object, resolved, &referrers)))
+    });
+    found.collect()
+}
+
+/// The clusters that the routes name.
+fn clusters(ports: &BTreeMap<u16, BTreeMap<String, Vec<Arc<Route>>>>, backends: &Backends<'_>) -> Clusters {
+    let routes = ports.values().flat_map(BTreeMap::values).flatten();
+    let names: BTreeSet<&ClusterName> = routes.flat_map(|route| targets(route)).collect();
+    let clusters = backends.clusters(names.into_iter()).into_iter();
+    clusters.map(|(name, cluster)| (name, Arc::new(cluster))).collect()
+}
+
+fn targets(route: &Route) -> impl Iterator<Item = &ClusterName> {
+    let forward = match &route.action {
+        Action::Forward(forward) => Some(forward),
+        Action::Redirect(_) | Action::Refuse(_) => None,
+    };
+    forward.into_iter().flat_map(|forward| {
+        let backends = forward.backends.iter().filter_map(|backend| backend.target.as_ref().ok());
+        backends.chain(forward.mirrors.iter().map(|mirror| &mirror.cluster))
+    })
+}
+
+/// The sockets, with their virtual hosts.
+fn sockets(
+    world: &World,
+    ports: BTreeMap<u16, BTreeMap<String, Vec<Arc<Route>>>>,
+    clusters: &Clusters,
+    gateway: &NamespacedName,
+    options: &Options,
+) -> Vec<Arc<ir::Listener>> {
+    let is_picked = |name: &ClusterName| {
+        clusters.get(name).is_some_and(|cluster| matches!(cluster.upstream, Upstream::Pool(_, Some(_))))
+    };
+    // Read only where a route asks for base models, so that ConfigMaps do not touch other Gateways.
+    let mut known_bases: Option<BTreeMap<String, String>> = None;
+    let mut sockets = Vec::new();
+    for (port, hosts) in ports {
+        let all = || hosts.values().flatten().map(|route| &**route);
+        let model_headers = models::headers(all());
+        let uses_pickers = all().any(|route| targets(route).any(is_picked));
+        let base_models = match model_headers.iter().any(|header| header == models::BASE_MODEL_HEADER) {
+            true => known_bases.get_or_insert_with(|| base_models(world)).clone(),
+            false => BTreeMap::new(),
+        };
+        let mut catalogue = Catalogue::new(world, clusters, &base_models);
+        let mut virtual_hosts = Vec::with_capacity(hosts.len());
+        for (hostname, routes) in &hosts {
+            virtual_hosts.push((hostname.clone(), catalogue.models(routes)));
+        }
+        let virtual_hosts =
+            virtual_hosts.into_iter().zip(hosts.values()).map(|((hostname, models), routes)| {
+                Arc::new(VirtualHost {
+                    hostname,
+                    models_path_is_routed: models::models_path_is_routed(routes),
+                    routes: routes.clone(),
+                    models,
+                })
+            });
+        let virtual_hosts = virtual_hosts.collect();
+        sockets.push(Arc::new(ir::Listener {
+            port,
+            bind_port: options.bind.bind_port(port),
+            addresses: options.addresses.get(gateway).cloned().unwrap_or_default(),
+            protocol: ListenerProtocol::Http(HttpListener {
+                virtual_hosts,
+                model_headers,
+                base_models,
+                uses_pickers,
+            }),
+        }));
+    }
+    sockets
+}

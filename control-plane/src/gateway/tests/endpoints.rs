@@ -1,0 +1,149 @@
+//! Endpoints of pools, Services and pickers.
+
+use super::*;
+use crate::gateway::{
+    endpoints,
+    ir::{Endpoint, PickerSecurity, Upstream},
+};
+
+fn show(endpoint: &Endpoint) -> String {
+    format!("{}:{} {:?}", endpoint.address, endpoint.port, endpoint.state)
+}
+
+fn pod(name: &str, ip: &str, ready: &str, rest: &str) -> String {
+    format!(
+        "\n---\nkind: Pod\nmetadata: {{name: {name}, labels: {{app: x, llm-d.ai/engine-type: VLLM}}, {rest}}}\nspec: {{nodeName: n}}\n\
+         status: {{podIP: {ip}, conditions: [{{type: Ready, status: '{ready}'}}], phase: Running}}"
+    )
+}
+
+const POOL: &str = "
+kind: InferencePool
+metadata: {name: p}
+spec: {selector: {matchLabels: {app: x}}, targetPorts: [{number: 8000}, {number: 8001}]}
+---
+kind: Node
+metadata: {name: n, labels: {cloud.google.com/gke-accelerator: nvidia-l4}}
+---
+kind: Pod
+metadata: {name: unlabelled, labels: {app: y}}
+status: {podIP: 10.0.0.99, conditions: [{type: Ready, status: 'True'}]}
+---
+kind: Pod
+metadata: {name: elsewhere, namespace: other, labels: {app: x}}
+status: {podIP: 10.0.0.98, conditions: [{type: Ready, status: 'True'}]}
+---
+kind: Pod
+metadata: {name: finished, labels: {app: x}}
+status: {podIP: 10.0.0.97, phase: Succeeded, conditions: [{type: Ready, status: 'True'}]}
+---
+kind: Pod
+metadata: {name: without-ip, labels: {app: x}}
+status: {conditions: [{type: Ready, status: 'True'}]}";
+
+#[test]
+fn of_a_pool() {
+    let deleted = "deletionTimestamp: '2026-01-01T00:00:00Z'";
+    let pods = [
+        pod("b", "10.0.0.2", "True", ""),
+        pod("a", "10.0.0.10", "True", "annotations: {llm-d.ai/active-ports: '8001, x'}"),
+        pod("unready", "10.0.0.3", "False", ""),
+        pod("going", "10.0.0.4", "False", deleted),
+        pod("six", "'fd00::1'", "True", "annotations: {inference.networking.k8s.io/active-ports: '8000'}"),
+        // The node's network: the same place as b.
+        pod("twin", "10.0.0.2", "True", deleted),
+    ];
+    let world = world(&format!("{POOL}{}", pods.concat()));
+    let set = endpoints(&world, &Upstream::Pool(key("p"), None));
+    assert_eq!(set.cluster.as_str(), "pool/default/p");
+    assert_eq!(
+        set.endpoints.iter().map(show).collect::<Vec<_>>(),
+        [
+            "10.0.0.2:8000 Ready",
+            "10.0.0.2:8001 Ready",
+            "10.0.0.4:8000 Draining",
+            "10.0.0.4:8001 Draining",
+            "10.0.0.10:8001 Ready",
+            "fd00::1:8000 Ready",
+        ]
+    );
+    let second = &set.endpoints[1];
+    assert_eq!((&*second.pod, &*second.node, second.rank, &*second.engine), ("b", "n", 1, "vllm"));
+    assert_eq!((&*second.accelerator.class, &*second.labels["app"]), ("nvidia-l4", "x"));
+    assert!(endpoints(&world, &Upstream::Pool(key("nope"), None)).endpoints.is_empty());
+}
+
+const SERVICE: &str = "
+kind: Service
+metadata: {name: s}
+spec: {ports: [{name: web, port: 80, targetPort: 3000}, {name: grpc, port: 81}]}
+---
+kind: EndpointSlice
+metadata: {name: s-4, labels: {kubernetes.io/service-name: s}}
+addressType: IPv4
+ports: [{name: grpc, port: 9000}, {name: web, port: 3000, protocol: TCP}, {name: web, port: 3001, protocol: UDP}]
+endpoints:
+- {addresses: [10.0.0.2]}
+- {addresses: [10.0.0.1, 10.0.0.7], conditions: {ready: true}}
+- {addresses: [10.0.0.3], conditions: {ready: false}}
+- {addresses: [10.0.0.4], conditions: {ready: false, serving: true, terminating: true}}
+- {addresses: [10.0.0.5], conditions: {ready: false, serving: false, terminating: true}}
+---
+kind: EndpointSlice
+metadata: {name: s-6, labels: {kubernetes.io/service-name: s}}
+addressType: IPv6
+ports: [{name: web, port: 3000}]
+endpoints: [{addresses: ['fd00::2']}]
+---
+kind: EndpointSlice
+metadata: {name: s-again, labels: {kubernetes.io/service-name: s}}
+addressType: IPv4
+ports: [{name: web, port: 3000}]
+endpoints: [{addresses: [10.0.0.2]}, {addresses: [10.0.0.4]}]
+---
+kind: EndpointSlice
+metadata: {name: s-names, labels: {kubernetes.io/service-name: s}}
+addressType: FQDN
+ports: [{name: web, port: 3000}]
+endpoints: [{addresses: [a.example.com]}]
+---
+kind: EndpointSlice
+metadata: {name: other, labels: {kubernetes.io/service-name: t}}
+addressType: IPv4
+ports: [{name: web, port: 3000}]
+endpoints: [{addresses: [10.0.0.9]}]
+---
+kind: Service
+metadata: {name: t}
+spec: {ports: [{port: 80}]}
+---
+kind: EndpointSlice
+metadata: {name: unnamed, labels: {kubernetes.io/service-name: t}}
+addressType: IPv4
+ports: [{name: '', port: 3000}]
+endpoints: [{addresses: [10.0.0.8]}]";
+
+#[test]
+fn of_services_and_pickers() {
+    let world = world(SERVICE);
+    let security = PickerSecurity::TlsUnverified;
+    for (upstream, name, expected) in [
+        (
+            Upstream::Service(key("s"), 80),
+            "service/default/s/80",
+            &["10.0.0.1:3000 Ready", "10.0.0.2:3000 Ready", "10.0.0.4:3000 Ready", "fd00::2:3000 Ready"][..],
+        ),
+        (
+            Upstream::Picker(key("s"), 81, security),
+            "picker/default/s/81",
+            &["10.0.0.1:9000 Ready", "10.0.0.2:9000 Ready", "10.0.0.4:9000 Draining"],
+        ),
+        (Upstream::Service(key("t"), 80), "service/default/t/80", &["10.0.0.8:3000 Ready"]),
+        (Upstream::Service(key("s"), 82), "service/default/s/82", &[]),
+        (Upstream::Service(key("nope"), 80), "service/default/nope/80", &[]),
+    ] {
+        let set = endpoints(&world, &upstream);
+        assert_eq!(set.cluster.as_str(), name);
+        assert_eq!(set.endpoints.iter().map(show).collect::<Vec<_>>(), expected, "{name}");
+    }
+}

@@ -1,0 +1,30 @@
+//! Where objects come from: turns a directory of manifests, or a cluster's watches, into [`Batch`]es.
+//!
+//! ```text
+//! files:  directory ─▶ tree (walk) ─▶ manifest (bytes → objects + diagnostics) ─▶ collection ─▶ Batch
+//!                                       └ yaml (positions) ─▶ decode (types) ─▶ check (what the CRDs forbid)
+//! ```
+//!
+//! Everything below `files` is pure: bytes in, objects and diagnostics out. A reload of files is all or nothing.
+
+mod batch;
+mod cache;
+mod check;
+mod collection;
+mod decode;
+mod diagnostic;
+mod field;
+mod files;
+mod kinds;
+mod manifest;
+mod object;
+mod tree;
+mod watch;
+mod yaml;
+
+pub use batch::{Batch, Change};
+pub use collection::Loaded;
+pub use diagnostic::{Diagnostic, Note};
+pub use files::{FileSource, Reload};
+pub use manifest::{Manifest, parse as parse_manifest};
+pub use object::AnyObject;

@@ -1,0 +1,90 @@
+//! The state-of-the-world protocol: requests carry the whole subscription; responses carry all clusters, all
+//! listeners, or those endpoints, routes and secrets that differ (absence means nothing for these).
+//!
+//! A request whose nonce is not that of the last response of its type was sent before the client saw that response.
+//! Its names are not looked at: the next request repeats them.
+
+use std::time::Instant;
+
+use super::{Plan, Request, Response, Session, Step, has_legacy_wildcard};
+use crate::xds::{Release, ResourceType, Version, release::set_version};
+
+impl Session {
+    pub(super) fn sotw(
+        &mut self,
+        request: &Request,
+        names: &[String],
+        version: &str,
+        now: Instant,
+        step: &mut Step,
+    ) {
+        let kind = request.kind;
+        if let Ok(nonce) = request.nonce.parse() {
+            self.settle_sotw(request, nonce, now, step);
+            if nonce != self.last_nonce[kind as usize] {
+                return;
+            }
+        }
+        let ledger = &mut self.ledgers[kind as usize];
+        if !ledger.subscription.started() && has_legacy_wildcard(kind) {
+            ledger.claimed = Version::parse(version);
+        }
+        let change = ledger.subscription.replace(has_legacy_wildcard(kind), names);
+        self.resubscribe(kind, &change, |_| false);
+    }
+
+    /// Envoy answers in order and may leave out answers while it is busy: what came before was accepted.
+    fn settle_sotw(&mut self, request: &Request, nonce: u64, now: Instant, step: &mut Step) {
+        let kind = request.kind;
+        let release = self.release.clone();
+        let snapshot = release.as_ref().map(|release| &**release.snapshot());
+        let ledger = &mut self.ledgers[kind as usize];
+        if !ledger.awaits(nonce) {
+            return;
+        }
+        let mut outcomes = Vec::new();
+        for earlier in ledger.before(nonce) {
+            outcomes.extend(ledger.accept(earlier, snapshot, kind).map(|settled| (settled, None)));
+        }
+        let last = match &request.error {
+            None => ledger.accept(nonce, snapshot, kind),
+            Some(message) => ledger.reject(nonce, message, false, snapshot, kind),
+        };
+        outcomes.extend(last.map(|settled| (settled, request.error.as_ref())));
+        for (settled, error) in outcomes {
+            self.observe(kind, &settled, error, now, step);
+        }
+    }
+
+    pub(super) fn compose_sotw(
+        &mut self,
+        kind: ResourceType,
+        plan: Plan,
+        release: &Release,
+        now: Instant,
+        step: &mut Step,
+    ) {
+        let Plan { send, remove, answer, .. } = plan;
+        if has_legacy_wildcard(kind) {
+            if send.is_empty() && remove.is_empty() && !answer {
+                return;
+            }
+            let nonce = self.next_nonce(kind);
+            let ledger = &mut self.ledgers[kind as usize];
+            ledger.dispatch(nonce, now, send, remove, release.version(kind));
+            let resources: Vec<_> = ledger.held().into_values().cloned().collect();
+            // While rejected or leaving resources make it differ from the snapshot, it has a version of its own.
+            let version = set_version(resources.iter());
+            step.responses.push(Response { kind, nonce, version, resources, removed: Vec::new() });
+            return;
+        }
+        self.ledgers[kind as usize].drop_silently(&remove);
+        let alone = if kind == ResourceType::Route { 1 } else { send.len().max(1) };
+        for resources in send.chunks(alone) {
+            let (nonce, version) = (self.next_nonce(kind), release.version(kind));
+            let resources = resources.to_vec();
+            self.ledgers[kind as usize].dispatch(nonce, now, resources.clone(), Vec::new(), version);
+            step.responses.push(Response { kind, nonce, version, resources, removed: Vec::new() });
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Who may use whom: reads the `use` lines and inline paths of every source file and holds them against the table.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Module → modules of this crate that it may name. A module that is not listed fails the test, so that the table stays
+/// whole.
+const MAY_USE: &[(&str, &[&str])] = &[
+    // The core: no edge is named here.
+    ("api", &[]),
+    ("world", &["api", "source::batch"]),
+    ("gateway", &["api", "world"]),
+    ("translate", &["api", "gateway", "xds::core"]),
+    ("xds", &["api", "tasks"]),
+    ("pipeline", &["api", "world", "gateway", "translate", "xds::core", "pools", "source::batch"]),
+    // Edges.
+    ("source", &["api"]),
+    ("pools", &["api", "gateway", "world", "xds::core"]),
+    ("status", &["api", "gateway"]),
+    ("infra", &["api", "gateway", "world", "translate", "tasks", "status"]),
+    ("cli", &["api", "app", "config", "gateway", "pipeline", "source", "status", "telemetry", "translate"]),
+    ("config", &[]),
+    ("telemetry", &["config"]),
+    ("tasks", &[]),
+    (
+        "app",
+        &[
+            "api",
+            "cli",
+            "gateway",
+            "infra",
+            "pipeline",
+            "pools",
+            "source",
+            "status",
+            "tasks",
+            "translate",
+            "world",
+            "xds",
+        ],
+    ),
+];
+
+/// Crates that only some modules may name.
+const CRATES: &[(&str, &[&str])] = &[
+    ("envoy_types", &["translate", "xds"]),
+    ("tonic", &["xds", "pools"]),
+    ("kube", &["source", "status", "infra", "leader"]),
+    ("notify", &["source"]),
+    ("nix", &["infra", "cli"]),
+];
+
+fn source_files(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            source_files(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The top-level module of a file, and its text without tests and comments.
+fn read(root: &Path, path: &Path) -> (String, String) {
+    let relative = path.strip_prefix(root).unwrap();
+    let first = relative.components().next().unwrap().as_os_str().to_str().unwrap();
+    let text = fs::read_to_string(path).unwrap();
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let code: Vec<_> = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    (first.trim_end_matches(".rs").to_owned(), code.join("\n"))
+}
+
+/// Modules named after `crate::`, alone or in a braced list.
+fn used_modules(code: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        if let Some(list) = rest.strip_prefix('{') {
+            let mut depth = 0;
+            let mut word = String::new();
+            for c in list.chars() {
+                match c {
+                    '{' => depth += 1,
+                    '}' if depth == 0 => break,
+                    '}' => depth -= 1,
+                    _ => {}
+                }
+                if depth == 0 && (c.is_alphanumeric() || c == '_') {
+                    word.push(c);
+                } else if depth == 0 {
+                    if c == ':' && !word.is_empty() {
+                        found.insert(std::mem::take(&mut word));
+                    } else if matches!(c, ',' | ' ' | '\n') && !word.is_empty() {
+                        found.insert(std::mem::take(&mut word));
+                    }
+                    if c == ':' {
+                        word.clear();
+                    }
+                }
+            }
+            if !word.is_empty() {
+                found.insert(word);
+            }
+        } else {
+            found.insert(rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect());
+        }
+    }
+    found.retain(|word| word.chars().next().is_some_and(char::is_lowercase));
+    found
+}
+
+#[test]
+fn modules_use_only_what_the_table_allows() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let table: BTreeMap<_, _> = MAY_USE.iter().copied().collect();
+    let known: BTreeSet<&str> = table.keys().copied().collect();
+    let mut files = Vec::new();
+    source_files(&root, &mut files);
+    let mut wrong = Vec::new();
+    for path in files {
+        let (module, code) = read(&root, &path);
+        if matches!(module.as_str(), "lib" | "main") {
+            continue;
+        }
+        let Some(allowed) = table.get(module.as_str()) else {
+            wrong.push(format!("{}: module {module} is not in the table", path.display()));
+            continue;
+        };
+        for used in used_modules(&code) {
+            let permitted = used == module || allowed.iter().any(|a| a.split("::").next() == Some(&used));
+            if known.contains(used.as_str()) && !permitted {
+                wrong.push(format!("{}: {module} may not use {used}", path.display()));
+            }
+        }
+        for (name, allowed) in CRATES {
+            if code.contains(&format!("{name}::")) && !allowed.contains(&module.as_str()) {
+                wrong.push(format!("{}: {module} may not use the crate {name}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn names_in_use_lines_are_found() {
+    let code = "use crate::{\n    api::{A, B},\n    gateway::{self, ir::C},\n    world::World,\n};\nlet x = crate::tasks::TaskSet;";
+    let found: Vec<_> = used_modules(code).into_iter().collect();
+    assert_eq!(found, ["api", "gateway", "tasks", "world"]);
+}

@@ -1,0 +1,135 @@
+//! The composition root: sources, servers and their tasks, readiness, and the order of draining.
+//!
+//! ```text
+//! source ─▶ Pools ◀─ scrape        ext_proc (9002), health (9003), admin (9090) ─▶ Lanes ─▶ Pools
+//! SIGTERM ─▶ NOT_SERVING ─ drain delay ─▶ GOAWAY, no new connections ─ streams end, or drain timeout ─▶ exit 0
+//! ```
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::admin::{self, Admin};
+use crate::config::{Config, Source};
+use crate::extproc::connection::Service;
+use crate::extproc::health::Health;
+use crate::extproc::lane::Lanes;
+use crate::extproc::server::{self, Connections, Options, bind};
+use crate::metrics::Metrics;
+use crate::pool::Pools;
+use crate::pool::source::{files, tier};
+use crate::scrape::{self, ScrapeConfig};
+use crate::tasks::TaskSet;
+
+const EXT_PROC: &str = "ext-proc";
+/// How soon readiness follows the pools.
+const READINESS: Duration = Duration::from_millis(50);
+/// How soon the end of the parent process is noticed.
+const PARENT: Duration = Duration::from_millis(250);
+/// How often a pools file is looked at.
+const POOLS_FILE: Duration = Duration::from_millis(500);
+
+/// Runs a picker until it is told to end.
+///
+/// # Errors
+/// A port cannot be opened, or a task ended although nothing told it to.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    // Before anything else, so that a parent that ends during the start is noticed.
+    let parent = std::os::unix::process::parent_id();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let health = Health::default();
+    let mut tasks = TaskSet::default();
+    let args = config.args.clone();
+    start(config, &health, &mut tasks).await?;
+    let why = tokio::select! {
+        ended = tasks.ended() => {
+            ended.result.with_context(|| format!("task {} failed", ended.name))?;
+            anyhow::bail!("task {} ended", ended.name);
+        }
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+        () = parent_ended(parent), if args.die_with_parent => "the parent process ended",
+    };
+    tracing::info!(why, "draining");
+    health.drain();
+    tokio::time::sleep(args.drain_delay).await;
+    health.close();
+    let open = async { while tasks.ended().await.name != EXT_PROC {} };
+    match tokio::time::timeout(args.drain_timeout, open).await {
+        Ok(()) => tracing::info!("drained"),
+        Err(_) => tracing::warn!("drain timeout passed, open streams are cut"),
+    }
+    Ok(())
+}
+
+async fn start(config: Config, health: &Health, tasks: &mut TaskSet) -> anyhow::Result<()> {
+    let Config { args, source, policy, tls, workers } = config;
+    let (ext_proc, plain, http) =
+        tokio::try_join!(bind(args.listen), bind(args.health_listen), bind(args.metrics_listen))?;
+    let metrics = Arc::new(Metrics::new());
+    let pools = Pools::new(Instant::now());
+    let lanes = Arc::new(Lanes::new(pools.clone(), policy, Arc::clone(&metrics)));
+    start_source(source, &pools, tasks);
+    let readiness = (health.clone(), pools.clone());
+    tasks.spawn("readiness", async move { follow(readiness.0, readiness.1).await });
+    tasks.spawn("scrape", async move {
+        scrape::run(pools, ScrapeConfig::default(), Arc::default()).await;
+        Ok(())
+    });
+    start_servers(tasks, ext_proc, plain, Servers { lanes: &lanes, health, tls, workers });
+    let router = admin::router(Admin { lanes, health: health.clone() });
+    tasks.spawn("admin", async move { Ok(axum::serve(http, router).await?) });
+    tracing::info!(ext_proc = %args.listen, health = %args.health_listen, metrics = %args.metrics_listen, "serving");
+    Ok(())
+}
+
+struct Servers<'a> {
+    lanes: &'a Arc<Lanes>,
+    health: &'a Health,
+    tls: Option<tokio_rustls::TlsAcceptor>,
+    workers: usize,
+}
+
+fn start_servers(tasks: &mut TaskSet, ext_proc: TcpListener, plain: TcpListener, servers: Servers<'_>) {
+    let Servers { lanes, health, tls, workers } = servers;
+    let metrics = &lanes.metrics;
+    let connections = Connections { open: metrics.connections.clone(), errors: metrics.connection_errors.clone() };
+    let service = |lanes| Arc::new(Service { lanes, health: health.clone() });
+    let options = Options { service: service(Some(Arc::clone(lanes))), tls, workers, connections };
+    tasks.spawn(EXT_PROC, async move { Ok(server::run(ext_proc, options).await?) });
+    let options = Options { service: service(None), tls: None, workers: 1, connections: Connections::default() };
+    tasks.spawn("health", async move { Ok(server::run(plain, options).await?) });
+}
+
+fn start_source(source: Source, pools: &Pools, tasks: &mut TaskSet) {
+    let pools = pools.clone();
+    match source {
+        Source::Tier(config) => tasks.spawn("pools", async move { Ok(tier::run(pools, config).await?) }),
+        Source::File(path) => tasks.spawn("pools", async move {
+            files::run(pools, path, POOLS_FILE).await;
+            Ok(())
+        }),
+    }
+}
+
+/// Keeps health at what the pools say.
+async fn follow(health: Health, pools: Pools) -> anyhow::Result<()> {
+    let mut ticks = tokio::time::interval(READINESS);
+    loop {
+        ticks.tick().await;
+        health.set_synced(pools.is_synced());
+    }
+}
+
+/// Returns when this process has another parent than `parent`. (A death signal would follow the thread that started
+/// this process, not the process.)
+async fn parent_ended(parent: u32) {
+    let mut ticks = tokio::time::interval(PARENT);
+    while std::os::unix::process::parent_id() == parent {
+        ticks.tick().await;
+    }
+}

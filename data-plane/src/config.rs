@@ -1,0 +1,108 @@
+//! The checked configuration of a picker: what the command line means, or what is wrong with it and how to mend it.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail, ensure};
+use tokio_rustls::TlsAcceptor;
+use tonic::transport::ClientTlsConfig;
+
+use crate::cli::Args;
+use crate::extproc::lane::Policy;
+use crate::flow::Limits;
+use crate::pool::source::tier::TierConfig;
+use crate::tls;
+
+/// Where pools come from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// The control plane.
+    Tier(TierConfig),
+    /// A file.
+    File(PathBuf),
+}
+
+/// What a picker needs to start.
+pub struct Config {
+    /// Addresses, times and threads, as they were given.
+    pub args: Args,
+    /// Where pools come from.
+    pub source: Source,
+    /// How requests are treated.
+    pub policy: Policy,
+    /// TLS of the ext_proc port.
+    pub tls: Option<TlsAcceptor>,
+    /// Threads that serve ext_proc.
+    pub workers: usize,
+}
+
+impl Config {
+    /// Checks `args`.
+    ///
+    /// # Errors
+    /// Names the flag and the remedy.
+    pub fn new(args: Args) -> anyhow::Result<Self> {
+        ensure!(
+            args.secure_serving || args.cert_path.is_none(),
+            "--cert-path is given but --secure-serving is false; drop one of them"
+        );
+        ensure!(args.body_limit > 0, "--body-limit is 0, every request with a body would be refused; raise it");
+        ensure!(args.body_limit < 1 << 31, "--body-limit is above 2 GiB, which a gRPC message cannot carry; lower it");
+        ensure!(!args.decision_deadline.is_zero(), "--decision-deadline is 0, every request would be refused; raise it");
+        ensure!(args.max_in_flight > 0, "--max-in-flight is 0, every request would be refused; raise it");
+        let source = source(&args)?;
+        let tls = args.secure_serving.then(|| tls::acceptor(args.cert_path.as_deref())).transpose()?;
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let limits = Limits {
+            max_in_flight: args.max_in_flight,
+            sheddable_in_flight: args.sheddable_in_flight.unwrap_or(args.max_in_flight),
+        };
+        Ok(Self {
+            policy: Policy { body_limit: args.body_limit, decision_deadline: args.decision_deadline, limits },
+            workers: if args.workers == 0 { cores() } else { args.workers },
+            source,
+            tls,
+            args,
+        })
+    }
+}
+
+fn source(args: &Args) -> anyhow::Result<Source> {
+    if let Some(file) = &args.pools_file {
+        return Ok(Source::File(file.clone()));
+    }
+    let Some(uri) = args.control_plane.clone() else {
+        bail!("no pools: give --control-plane with the URL of the tier API, or --pools-file");
+    };
+    let tls = match uri.scheme_str() {
+        Some("http") => None,
+        Some("https") => Some(ClientTlsConfig::new()),
+        _ => bail!("--control-plane {uri} has no scheme; write http://HOST:PORT or https://HOST:PORT"),
+    };
+    uri.host().with_context(|| format!("--control-plane {uri} names no host; write http://HOST:PORT"))?;
+    Ok(Source::Tier(TierConfig { uri, tls, picker_id: args.picker_id.clone(), pools: args.pools.clone() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[test]
+    fn mistakes_name_the_flag_and_the_remedy() {
+        for (args, words) in [
+            (&[][..], ["--control-plane", "--pools-file"]),
+            (&["--control-plane", "signalbox:9003"], ["--control-plane", "http://HOST:PORT"]),
+            (&["--pools-file", "x", "--secure-serving=false", "--cert-path", "y"], ["--cert-path", "drop"]),
+            (&["--pools-file", "x", "--cert-path", "/nowhere"], ["--cert-path", "tls.crt"]),
+            (&["--pools-file", "x", "--body-limit", "0"], ["--body-limit", "raise"]),
+            (&["--pools-file", "x", "--body-limit", "3GiB"], ["--body-limit", "lower"]),
+            (&["--pools-file", "x", "--decision-deadline", "0s"], ["--decision-deadline", "raise"]),
+            (&["--pools-file", "x", "--max-in-flight", "0"], ["--max-in-flight", "raise"]),
+        ] {
+            let args = Args::parse_from([&["picker"], args].concat());
+            let error = format!("{:#}", Config::new(args).err().unwrap());
+            assert!(words.iter().all(|w| error.contains(w)), "{error}");
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! One ext_proc stream as a state machine without I/O: messages in, replies out.
+//!
+//! ```text
+//!                     header-only, or body mode NONE / STREAMED
+//! Headers ─────────────────────────────────────────────────────────▶ Deciding ─▶ Decided
+//!    │ BUFFERED: headers are answered at once        end, or trailers   ▲  │
+//!    └─▶ Body (accumulates) ────────────────────────────────────────────┘  └─▶ Refused (immediate response)
+//!          └─ over the limit ─▶ Refused
+//! ```
+//! FULL_DUPLEX answers the headers with the decision and sends the whole body back after it, with one end of stream
+//! (none when trailers follow). BUFFERED answers the body message with it. The response side only passes through.
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::message::{BodyMode, Chunk, Event, Message, Modes};
+use super::metadata::Metadata;
+use super::refused::Refused;
+use super::reply::{Part, Reply};
+use crate::picker::SubsetEntry;
+use crate::request::{Body, Head};
+
+/// Largest piece of a body in one reply: its message fits HTTP/2's default window of 65,535 bytes.
+pub const CHUNK: usize = 62_000;
+
+/// What the edge does after a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Next {
+    /// Send the replies and read on.
+    Read,
+    /// Decide [`Session::question`] and give the result to [`Session::decided`].
+    Decide,
+    /// Send the replies and end the stream.
+    Finish,
+}
+
+/// What is learnt about the request's fate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// The endpoint that served it.
+    Served(std::net::SocketAddr),
+    /// The first byte of the response: its headers when bodies are not sent here, else the first piece of body.
+    FirstByte,
+    /// The response is a server error.
+    Failed(u16),
+    /// The response ended.
+    Ended,
+}
+
+/// What one message leads to.
+#[derive(Debug, Default)]
+pub struct Turn {
+    /// To send, in this order.
+    pub replies: SmallVec<[Reply; 4]>,
+    /// To account for, in this order.
+    pub seen: SmallVec<[Seen; 4]>,
+}
+
+/// What is to be decided.
+#[derive(Debug)]
+pub struct Question<'a> {
+    /// The request's headers.
+    pub head: &'a Head,
+    /// The whole body; empty when there is none.
+    pub body: &'a Bytes,
+    /// The endpoints that may be picked.
+    pub subset: Option<&'a [SubsetEntry]>,
+}
+
+/// A decision.
+#[derive(Debug, PartialEq)]
+pub struct Answer {
+    /// "ip:port", in order of preference, separated by commas.
+    pub endpoints: String,
+    /// The body to send instead, when the model was rewritten.
+    pub body: Option<Bytes>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Headers,
+    Body,
+    Deciding(Part),
+    Decided,
+    Refused,
+}
+
+/// The state of one stream.
+#[derive(Debug)]
+pub struct Session {
+    phase: Phase,
+    modes: Modes,
+    head: Head,
+    body: Body,
+    whole: Bytes,
+    metadata: Metadata,
+    first_byte: bool,
+    ended: bool,
+}
+
+impl Session {
+    /// A stream whose request body may have `body_limit` bytes.
+    ///
+    /// A stream that does not say how bodies are processed is taken as FULL_DUPLEX, the mode that the endpoint picker
+    /// protocol requires.
+    pub fn new(body_limit: usize) -> Self {
+        Self {
+            phase: Phase::Headers,
+            modes: Modes { request: BodyMode::FullDuplex, response: BodyMode::FullDuplex },
+            head: Head::default(),
+            body: Body::with_limit(body_limit),
+            whole: Bytes::new(),
+            metadata: Metadata::default(),
+            first_byte: false,
+            ended: false,
+        }
+    }
+
+    /// Takes one message.
+    pub fn on(&mut self, message: Message, turn: &mut Turn) -> Next {
+        let served = self.metadata.served;
+        self.metadata.merge(message.metadata);
+        if let Some(addr) = self.metadata.served.filter(|_| self.metadata.served != served) {
+            turn.seen.push(Seen::Served(addr));
+        }
+        self.modes = message.modes.unwrap_or(self.modes);
+        if self.phase == Phase::Refused {
+            return Next::Finish;
+        }
+        match message.event {
+            Event::RequestHeaders { head, end_of_stream } => self.on_headers(head, end_of_stream, turn),
+            Event::RequestBody(chunk) => self.on_body(&chunk, turn),
+            Event::RequestTrailers => self.on_trailers(turn),
+            Event::ResponseHeaders { status, end_of_stream } => {
+                self.on_response_headers(status, end_of_stream, turn)
+            }
+            Event::ResponseBody(chunk) => self.on_response_body(chunk, turn),
+            Event::ResponseTrailers => {
+                turn.replies.push(Reply::Continue(Part::ResponseTrailers));
+                self.end(turn);
+                Next::Read
+            }
+            Event::Unknown => Next::Read,
+        }
+    }
+
+    /// Takes a message that is longer than any that is read: only a body can be that long.
+    pub fn on_oversized(&mut self, turn: &mut Turn) -> Next {
+        self.refuse(Refused::too_large(self.body.limit()), turn)
+    }
+
+    /// What is to be decided, after [`Next::Decide`].
+    pub fn question(&self) -> Question<'_> {
+        Question { head: &self.head, body: &self.whole, subset: self.metadata.subset.as_deref() }
+    }
+
+    /// Takes the decision.
+    pub fn decided(&mut self, decision: Result<Answer, Refused>, turn: &mut Turn) -> Next {
+        let Phase::Deciding(end) = self.phase else { return Next::Read };
+        let Answer { endpoints, body } = match decision {
+            Ok(answer) => answer,
+            Err(refused) => return self.refuse(refused, turn),
+        };
+        self.phase = Phase::Decided;
+        // Header values are slices of received messages: kept, each stream would hold on to them until it ends.
+        self.head = Head::default();
+        let whole = std::mem::take(&mut self.whole);
+        if self.modes.request != BodyMode::FullDuplex || end == Part::RequestHeaders {
+            turn.replies.push(Reply::Destination { part: end, endpoints, content_length: None, body });
+            return Next::Read;
+        }
+        let whole = body.unwrap_or(whole);
+        let by_trailers = end == Part::RequestTrailers;
+        turn.replies.push(Reply::Destination {
+            part: Part::RequestHeaders,
+            endpoints,
+            content_length: (!by_trailers).then_some(whole.len()),
+            body: None,
+        });
+        stream(Part::RequestBody, whole, !by_trailers, turn);
+        if by_trailers {
+            turn.replies.push(Reply::Continue(Part::RequestTrailers));
+        }
+        Next::Read
+    }
+
+    fn on_headers(&mut self, head: Head, end_of_stream: bool, turn: &mut Turn) -> Next {
+        if self.phase != Phase::Headers {
+            return Next::Read;
+        }
+        self.body.expect(head.content_length);
+        self.head = head;
+        match self.modes.request {
+            _ if end_of_stream => self.decide(Part::RequestHeaders),
+            BodyMode::None | BodyMode::Streamed => self.decide(Part::RequestHeaders),
+            BodyMode::Buffered => {
+                self.phase = Phase::Body;
+                turn.replies.push(Reply::Continue(Part::RequestHeaders));
+                Next::Read
+            }
+            BodyMode::FullDuplex => {
+                self.phase = Phase::Body;
+                Next::Read
+            }
+        }
+    }
+
+    fn on_body(&mut self, chunk: &Chunk, turn: &mut Turn) -> Next {
+        let duplex = self.modes.request == BodyMode::FullDuplex;
+        if self.phase != Phase::Body {
+            // Envoy may repeat the end of stream (envoy #46237): in full duplex nothing more may be sent, in the
+            // other modes every piece waits for its answer.
+            if !duplex {
+                turn.replies.push(Reply::Continue(Part::RequestBody));
+            }
+            return Next::Read;
+        }
+        if self.body.push(&chunk.data).is_err() {
+            return self.refuse(Refused::too_large(self.body.limit()), turn);
+        }
+        if chunk.end_of_stream || !duplex { self.decide(Part::RequestBody) } else { Next::Read }
+    }
+
+    fn on_trailers(&mut self, turn: &mut Turn) -> Next {
+        if self.phase == Phase::Body {
+            return self.decide(Part::RequestTrailers);
+        }
+        turn.replies.push(Reply::Continue(Part::RequestTrailers));
+        Next::Read
+    }
+
+    fn on_response_headers(&mut self, status: u16, end_of_stream: bool, turn: &mut Turn) -> Next {
+        turn.replies.push(Reply::Continue(Part::ResponseHeaders));
+        if status >= 500 {
+            turn.seen.push(Seen::Failed(status));
+        }
+        if end_of_stream || self.modes.response == BodyMode::None {
+            self.first_byte(turn);
+        }
+        if end_of_stream {
+            self.end(turn);
+        }
+        Next::Read
+    }
+
+    fn on_response_body(&mut self, chunk: Chunk, turn: &mut Turn) -> Next {
+        if !chunk.data.is_empty() {
+            self.first_byte(turn);
+        }
+        if self.modes.response != BodyMode::FullDuplex {
+            turn.replies.push(Reply::Continue(Part::ResponseBody));
+        } else if !self.ended {
+            stream(Part::ResponseBody, chunk.data, chunk.end_of_stream, turn);
+        }
+        if chunk.end_of_stream {
+            self.end(turn);
+        }
+        Next::Read
+    }
+
+    fn decide(&mut self, end: Part) -> Next {
+        self.phase = Phase::Deciding(end);
+        self.whole = self.body.take();
+        Next::Decide
+    }
+
+    fn refuse(&mut self, refused: Refused, turn: &mut Turn) -> Next {
+        self.phase = Phase::Refused;
+        self.body.take();
+        self.whole = Bytes::new();
+        turn.replies.push(Reply::Immediate(refused));
+        Next::Finish
+    }
+
+    fn first_byte(&mut self, turn: &mut Turn) {
+        if !std::mem::replace(&mut self.first_byte, true) {
+            turn.seen.push(Seen::FirstByte);
+        }
+    }
+
+    fn end(&mut self, turn: &mut Turn) {
+        if !std::mem::replace(&mut self.ended, true) {
+            turn.seen.push(Seen::Ended);
+        }
+    }
+}
+
+/// Sends `data` on in pieces; an end of stream is on the last one, which is empty when there is no data.
+fn stream(part: Part, mut data: Bytes, end_of_stream: bool, turn: &mut Turn) {
+    loop {
+        let piece = data.split_to(data.len().min(CHUNK));
+        let last = data.is_empty();
+        if !piece.is_empty() || (last && end_of_stream) {
+            turn.replies.push(Reply::Streamed { part, data: piece, end_of_stream: last && end_of_stream });
+        }
+        if last {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

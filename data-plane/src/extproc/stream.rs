@@ -1,0 +1,232 @@
+//! One ext_proc call: DATA in, session, DATA out, all in the connection's own task.
+//!
+//! Replies are gathered while messages are at hand and sent as one piece of DATA. The next message is not read while
+//! more than [`UNSENT`] bytes of replies wait for Envoy to open its window.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+use bytes::{Buf, Bytes};
+use h2::server::SendResponse;
+use h2::{RecvStream, SendStream};
+
+use super::decide::{Guards, Undecided, decide};
+use super::grpc::{self, BadFrame, Code, Deframer, Frames};
+use super::lane::{Lane, Lanes};
+use super::message::{Event, Message};
+use super::refused::Refused;
+use super::session::{Next, Seen, Session, Turn};
+use crate::pool::Pool;
+
+/// gRPC metadata that names the pool of a stream: "namespace/name".
+pub const POOL_METADATA: &str = "x-signalbox-pool";
+/// What a message may have besides its body.
+const OVERHEAD: usize = 1 << 20;
+/// Replies that may wait for Envoy's window.
+const UNSENT: usize = 256 * 1024;
+
+/// Serves one call of `ExternalProcessor/Process`.
+pub(super) async fn process(
+    lanes: &Lanes,
+    named: Option<String>,
+    received: RecvStream,
+    mut respond: SendResponse<Frames>,
+) -> Result<(), h2::Error> {
+    let (pool, lane) = match lanes.of(named.as_deref()) {
+        Ok(found) => found,
+        Err(no_pool) => {
+            lanes.metrics.unavailable(no_pool.reason());
+            let response = grpc::failure(Code::Unavailable, &no_pool.to_string());
+            return respond.send_response(response, true).map(drop);
+        }
+    };
+    let send = respond.send_response(grpc::open(), false)?;
+    let policy = &lanes.policy;
+    let mut call = Call {
+        session: Session::new(policy.body_limit),
+        deframer: Deframer::new(policy.body_limit + OVERHEAD),
+        deadline: policy.decision_deadline,
+        open: Open::count(&lane),
+        guards: None,
+        out: Frames::default(),
+        unsent: 0,
+        pool,
+        received,
+        send,
+    };
+    let (code, message) = call.run().await?;
+    call.send_out()?;
+    call.send.send_trailers(grpc::trailers(code, &message))
+}
+
+/// Counts an open stream.
+struct Open {
+    lane: Arc<Lane>,
+    decided: bool,
+}
+
+impl Open {
+    fn count(lane: &Arc<Lane>) -> Self {
+        lane.metrics.streams.inc();
+        Self { lane: Arc::clone(lane), decided: false }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.lane.metrics.streams.dec();
+        if !self.decided {
+            self.lane.metrics.abandoned.inc();
+        }
+    }
+}
+
+struct Call {
+    session: Session,
+    deframer: Deframer,
+    deadline: std::time::Duration,
+    open: Open,
+    guards: Option<Guards>,
+    out: Frames,
+    unsent: usize,
+    pool: Arc<Pool>,
+    received: RecvStream,
+    send: SendStream<Frames>,
+}
+
+type End = (Code, String);
+
+impl Call {
+    /// Until the stream ends; answers how. An error is a stream that Envoy reset.
+    async fn run(&mut self) -> Result<End, h2::Error> {
+        let mut turn = Turn::default();
+        loop {
+            let at = Instant::now();
+            loop {
+                let next = match self.deframer.message() {
+                    Ok(None) => break,
+                    Ok(Some(bytes)) => match self.on_message(&bytes, at, &mut turn) {
+                        Ok(next) => next,
+                        Err(end) => return Ok(end),
+                    },
+                    Err(BadFrame::Oversized) => {
+                        self.open.decided = true;
+                        self.open.lane.metrics.refused(Refused::too_large(0).reason);
+                        self.session.on_oversized(&mut turn)
+                    }
+                    Err(BadFrame::Compressed) => {
+                        return Ok((Code::Unimplemented, "compressed messages are not read".to_owned()));
+                    }
+                };
+                turn.replies.drain(..).for_each(|reply| reply.encode(&mut self.out));
+                if next == Next::Finish {
+                    return Ok((Code::Ok, String::new()));
+                }
+            }
+            if self.unsent > UNSENT {
+                self.send_out()?;
+                self.drained().await?;
+            }
+            match self.read().await {
+                Some(data) => self.deframer.push(data?),
+                None => return Ok((Code::Ok, String::new())),
+            }
+        }
+    }
+
+    /// Takes one message up to its replies.
+    fn on_message(&mut self, bytes: &Bytes, at: Instant, turn: &mut Turn) -> Result<Next, End> {
+        let Ok(message) = Message::decode(bytes) else {
+            return Err((Code::InvalidArgument, "not a ProcessingRequest".to_owned()));
+        };
+        if let Event::RequestBody(chunk) = &message.event {
+            self.open.lane.metrics.body_bytes.inc_by(chunk.data.len() as u64);
+        }
+        let mut next = self.session.on(message, turn);
+        if next == Next::Decide {
+            next = self.decide(at, turn)?;
+        } else if next == Next::Finish && !self.open.decided {
+            self.open.decided = true;
+            self.open.lane.metrics.refused(Refused::too_large(0).reason);
+        }
+        turn.seen.drain(..).for_each(|seen| self.account(seen));
+        Ok(next)
+    }
+
+    fn decide(&mut self, at: Instant, turn: &mut Turn) -> Result<Next, End> {
+        let lane = Arc::clone(&self.open.lane);
+        let mut rng = fastrand::Rng::new();
+        let mut decision = decide(&self.pool, &lane, &self.session.question(), at, &mut rng);
+        let took = at.elapsed();
+        if took > self.deadline && decision.is_ok() {
+            decision = Err(Undecided::Refused(Refused::deadline()));
+        }
+        self.open.decided = true;
+        lane.metrics.decision.observe(took.as_secs_f64());
+        match decision {
+            Ok((answer, guards)) => {
+                lane.metrics.picked.inc();
+                self.guards = Some(guards);
+                Ok(self.session.decided(Ok(answer), turn))
+            }
+            Err(Undecided::Refused(refused)) => {
+                lane.metrics.refused(refused.reason);
+                tracing::debug!(pool = %self.pool.key(), reason = refused.reason, "refused");
+                Ok(self.session.decided(Err(refused), turn))
+            }
+            Err(Undecided::Unavailable(message)) => {
+                lane.metrics.refused("unavailable");
+                Err((Code::Unavailable, message))
+            }
+        }
+    }
+
+    fn account(&mut self, seen: Seen) {
+        let Some(Guards { outcome, .. }) = &mut self.guards else { return };
+        match seen {
+            Seen::Served(addr) => outcome.served(addr),
+            Seen::FirstByte => outcome.first_byte(Instant::now()),
+            Seen::Failed(status) => outcome.failed(status),
+            Seen::Ended => self.guards = None,
+        }
+    }
+
+    /// The next DATA. Replies are sent when there is none at hand. None: Envoy sends no more.
+    async fn read(&mut self) -> Option<Result<Bytes, h2::Error>> {
+        let data = poll_fn(|cx| match self.received.poll_data(cx) {
+            Poll::Pending => match self.send_out() {
+                Ok(()) => Poll::Pending,
+                Err(e) => Poll::Ready(Some(Err(e))),
+            },
+            ready => ready,
+        });
+        let data = data.await?;
+        Some(data.and_then(|data| {
+            self.received.flow_control().release_capacity(data.len())?;
+            Ok(data)
+        }))
+    }
+
+    fn send_out(&mut self) -> Result<(), h2::Error> {
+        if self.out.has_remaining() {
+            self.unsent += self.out.remaining();
+            self.send.send_data(std::mem::take(&mut self.out), false)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until Envoy's window has taken all replies.
+    async fn drained(&mut self) -> Result<(), h2::Error> {
+        self.send.reserve_capacity(1);
+        while self.send.capacity() == 0 {
+            match poll_fn(|cx| self.send.poll_capacity(cx)).await {
+                Some(capacity) => drop(capacity?),
+                None => break,
+            }
+        }
+        self.unsent = 0;
+        Ok(())
+    }
+}

@@ -1,0 +1,154 @@
+//! Which endpoints may serve a request, and what each costs.
+
+use std::time::Instant;
+
+use crate::pool::{Endpoint, Load, Snapshot};
+
+use super::ask::{Ask, Need, SubsetEntry};
+use super::refusal::Refusal;
+use super::{Scratch, cost};
+
+/// An endpoint that may serve the request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate {
+    /// Position in the snapshot.
+    pub(super) index: u32,
+    /// Requests of ours that were in flight when it was looked at.
+    pub(super) own: u32,
+    /// Avoided while others are not.
+    pub(super) failing: bool,
+    /// Requests over useful batch.
+    pub(super) busy: f32,
+    /// Seconds to the first token.
+    pub(super) ttft: f32,
+    /// Seconds that the picker compares.
+    pub(super) cost: f32,
+    /// Seconds to add if the model turns out to be an adapter.
+    adapter: f32,
+}
+
+impl Candidate {
+    /// What candidates are ordered by: those that do not fail first, then by cost.
+    pub(super) fn rank(&self) -> (bool, f32) {
+        (self.failing, self.cost)
+    }
+
+    /// Whether it comes before `other`.
+    pub(super) fn beats(&self, other: &Self) -> bool {
+        self.rank() < other.rank()
+    }
+}
+
+/// Fills `scratch.candidates`, which is not empty afterwards.
+pub(super) fn collect(
+    scratch: &mut Scratch,
+    snapshot: &Snapshot,
+    ask: &Ask<'_>,
+    need: &Need,
+    now: Instant,
+) -> Result<(), Refusal> {
+    let Scratch { indices, candidates } = scratch;
+    candidates.clear();
+    let mut counts = Counts::default();
+    match ask.subset {
+        None => {
+            for (index, endpoint) in snapshot.endpoints.iter().enumerate() {
+                counts.offer(candidates, index as u32, endpoint, need, now);
+            }
+        }
+        Some(subset) => {
+            in_subset(snapshot, subset, indices);
+            for index in indices.iter() {
+                counts.offer(candidates, *index, &snapshot.endpoints[*index as usize], need, now);
+            }
+        }
+    }
+    if candidates.is_empty() {
+        return Err(counts.refusal(snapshot, need));
+    }
+    if counts.is_adapter {
+        for candidate in candidates.iter_mut() {
+            candidate.cost += candidate.adapter;
+            candidate.ttft += candidate.adapter;
+        }
+    }
+    Ok(())
+}
+
+/// What was seen on the way.
+#[derive(Default)]
+struct Counts {
+    too_small: u32,
+    largest: u64,
+    /// Some endpoint runs an adapter of the model's name.
+    is_adapter: bool,
+}
+
+impl Counts {
+    fn offer(
+        &mut self,
+        candidates: &mut Vec<Candidate>,
+        index: u32,
+        endpoint: &Endpoint,
+        need: &Need,
+        now: Instant,
+    ) {
+        if !endpoint.ready {
+            return;
+        }
+        let load = endpoint.slot.load(now);
+        if !fits(&load, need) {
+            self.too_small += 1;
+            self.largest = self.largest.max(load.kv_tokens.unwrap_or(0));
+            return;
+        }
+        let parts = cost::parts(&endpoint.profile, &load, need);
+        let adapter = need.adapter.map_or(0.0, |adapter| {
+            let held = endpoint.slot.adapters();
+            let held = held.as_deref();
+            self.is_adapter |= held.is_some_and(|held| held.runs(adapter) || held.awaits(adapter));
+            cost::adapter(held, adapter)
+        });
+        candidates.push(Candidate {
+            index,
+            own: load.own,
+            failing: endpoint.slot.is_failing(now),
+            busy: load.requests() / endpoint.profile.useful_batch,
+            ttft: parts.ttft(),
+            cost: parts.total(),
+            adapter,
+        });
+    }
+
+    fn refusal(&self, snapshot: &Snapshot, need: &Need) -> Refusal {
+        if self.too_small > 0 {
+            return Refusal::DoesNotFit { prompt_tokens: need.prompt_tokens, largest: self.largest };
+        }
+        match snapshot.endpoints.iter().any(|endpoint| endpoint.ready) {
+            true => Refusal::SubsetEmpty,
+            false => Refusal::NoEndpoints,
+        }
+    }
+}
+
+/// Whether the prompt fits the endpoint at all, as far as its size is known.
+pub(super) fn fits(load: &Load, need: &Need) -> bool {
+    load.kv_tokens.is_none_or(|tokens| u64::from(need.prompt_tokens) <= tokens)
+}
+
+/// The positions of the endpoints that `subset` names, each once, in order.
+pub(super) fn in_subset(snapshot: &Snapshot, subset: &[SubsetEntry], indices: &mut Vec<u32>) {
+    indices.clear();
+    for entry in subset {
+        let ip = entry.ip.to_canonical();
+        let start = snapshot.endpoints.partition_point(|endpoint| endpoint.address().ip() < ip);
+        let same = snapshot.endpoints[start..].iter().take_while(|endpoint| endpoint.address().ip() == ip);
+        for (offset, endpoint) in same.enumerate() {
+            if entry.port.is_none_or(|port| port == endpoint.address().port()) {
+                indices.push((start + offset) as u32);
+            }
+        }
+    }
+    indices.sort_unstable();
+    indices.dedup();
+}

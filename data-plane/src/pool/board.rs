@@ -1,0 +1,54 @@
+//! Which slot belongs to which address, for all pools of the process.
+//!
+//! A slot lives as long as a snapshot or a request in flight holds it. An endpoint that leaves and returns while
+//! requests run there finds its slot again, so that counts are neither lost nor negative; one that returns later starts
+//! from nothing.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use super::slot::Slot;
+
+/// The slots of a process.
+#[derive(Debug)]
+pub(super) struct Board {
+    epoch: Instant,
+    /// Guards the map only; held by the writer of snapshots, never by a pick.
+    slots: Mutex<HashMap<SocketAddr, Weak<Slot>>>,
+}
+
+impl Board {
+    pub(super) fn new(epoch: Instant) -> Self {
+        Self { epoch, slots: Mutex::default() }
+    }
+
+    /// The slot of `address`: the living one, or a fresh one.
+    pub(super) fn slot(&self, address: SocketAddr) -> Arc<Slot> {
+        let mut slots = self.slots.lock();
+        let entry = slots.entry(address).or_default();
+        entry.upgrade().unwrap_or_else(|| {
+            let slot = Arc::new(Slot::new(address, self.epoch));
+            *entry = Arc::downgrade(&slot);
+            slot
+        })
+    }
+
+    /// The slot of `address`, if it lives.
+    pub(super) fn find(&self, address: SocketAddr) -> Option<Arc<Slot>> {
+        self.slots.lock().get(&address)?.upgrade()
+    }
+
+    /// Drops the entries of slots that are gone.
+    pub(super) fn sweep(&self) {
+        self.slots.lock().retain(|_, slot| slot.strong_count() > 0);
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.slots.lock().len()
+    }
+}

@@ -1,0 +1,106 @@
+//! Pool snapshots of the tier API → dense snapshots. What cannot be used is left out and told.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use proto::tier::v1::{self, EndpointState};
+
+use crate::accelerator::{Hardware, profile_of};
+
+use super::board::Board;
+use super::key::PoolKey;
+use super::snapshot::{Endpoint, Objective, RewriteRule, Snapshot};
+
+/// The key of a pool's name, or what is wrong with it.
+pub(super) fn key(name: Option<&v1::PoolName>) -> Result<PoolKey, String> {
+    let Some(v1::PoolName { namespace, name }) = name else {
+        return Err("a pool without a name was ignored".to_owned());
+    };
+    format!("{namespace}/{name}").parse().map_err(|error| format!("{error}; it was ignored"))
+}
+
+/// Decodes one pool. Slots come from `board`, or stay those of `previous`.
+pub(super) fn snapshot(
+    key: &PoolKey,
+    pool: v1::PoolSnapshot,
+    board: &Board,
+    previous: &Snapshot,
+    problems: &mut Vec<String>,
+) -> Snapshot {
+    let mut endpoints: Vec<Endpoint> = Vec::with_capacity(pool.endpoints.len());
+    for wanted in pool.endpoints {
+        match endpoint(wanted, board, previous) {
+            Ok(endpoint) => endpoints.push(endpoint),
+            Err(problem) => problems.push(format!("pool {key}: {problem}; the endpoint is not used")),
+        }
+    }
+    endpoints.sort_by_key(Endpoint::address);
+    endpoints.dedup_by(|later, first| {
+        let same = later.address() == first.address();
+        if same {
+            let (address, first, later) = (first.address(), &first.pod, &later.pod);
+            problems
+                .push(format!("pool {key}: {address} belongs to {first:?} and {later:?}; the first is used"));
+        }
+        same
+    });
+    let mut snapshot = Snapshot {
+        revision: pool.revision,
+        annotations: pool.annotations.into_iter().collect(),
+        endpoints,
+        ..Snapshot::default()
+    };
+    for wanted in pool.objectives {
+        for model in wanted.models {
+            snapshot.model_objectives.entry(model).or_insert_with(|| wanted.name.clone());
+        }
+        let annotations = wanted.annotations.into_iter().collect();
+        snapshot.objectives.insert(wanted.name, Objective { priority: wanted.priority, annotations });
+    }
+    for wanted in pool.rewrites {
+        match rewrite(wanted) {
+            Ok(rule) => snapshot.rewrites.push(rule),
+            Err(problem) => problems.push(format!("pool {key}: {problem}; the rule is not used")),
+        }
+    }
+    snapshot
+}
+
+fn endpoint(wanted: v1::Endpoint, board: &Board, previous: &Snapshot) -> Result<Endpoint, String> {
+    let ip: IpAddr =
+        wanted.address.parse().map_err(|_| format!("address {:?} is not an IP address", wanted.address))?;
+    let port = u16::try_from(wanted.port)
+        .ok()
+        .filter(|port| *port > 0)
+        .ok_or_else(|| format!("port {} of {ip} is not between 1 and 65535", wanted.port))?;
+    let ready = match EndpointState::try_from(wanted.state) {
+        Ok(EndpointState::Ready | EndpointState::Unspecified) => true,
+        Ok(EndpointState::Draining) | Err(_) => false,
+    };
+    let address = SocketAddr::new(ip.to_canonical(), port);
+    let slot = board.slot(address);
+    let held = previous.find(address).map(|index| previous.endpoint(index));
+    if held.is_none_or(|held| held.pod != wanted.pod) {
+        slot.forget();
+    }
+    let device = wanted.accelerator.unwrap_or_default();
+    let hardware = Hardware { class: &device.class, count: device.count, memory_bytes: device.memory_bytes };
+    Ok(Endpoint {
+        slot,
+        profile: profile_of(hardware),
+        ready,
+        engine: wanted.engine,
+        pod: wanted.pod,
+        accelerator: device.class,
+        labels: wanted.labels.into_iter().collect::<BTreeMap<_, _>>(),
+    })
+}
+
+fn rewrite(wanted: v1::RewriteRule) -> Result<RewriteRule, String> {
+    let targets: Vec<(String, u32)> =
+        wanted.targets.into_iter().filter(|target| target.weight > 0).map(|t| (t.model, t.weight)).collect();
+    if targets.is_empty() {
+        return Err(format!("rewrite rule of {:?} has no target with a weight", wanted.source));
+    }
+    Ok(RewriteRule { source: wanted.source, models: wanted.models, targets })
+}

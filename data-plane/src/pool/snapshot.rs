@@ -1,0 +1,92 @@
+//! A pool as the control plane resolved it, with each endpoint's slot and profile beside it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::accelerator::Profile;
+
+use super::slot::Slot;
+
+/// Position of an endpoint in [`Snapshot::endpoints`]; valid for that snapshot only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EndpointIx(pub u32);
+
+/// One pool at one revision. Never changes.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// Hash of the content, from the control plane; 0 before the first snapshot.
+    pub revision: u64,
+    /// Objectives by name.
+    pub objectives: BTreeMap<String, Objective>,
+    /// Rewrite rules in order of precedence.
+    pub rewrites: Vec<RewriteRule>,
+    /// The pool's `signalbox.dev/…` annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// Names of objectives by the model whose requests use them without naming them.
+    pub model_objectives: BTreeMap<String, String>,
+    /// Sorted by address, then port; no address twice.
+    pub endpoints: Vec<Endpoint>,
+}
+
+impl Snapshot {
+    /// The endpoint at `address`.
+    #[must_use]
+    pub fn find(&self, address: SocketAddr) -> Option<EndpointIx> {
+        let index = self.endpoints.binary_search_by_key(&address, Endpoint::address).ok()?;
+        u32::try_from(index).ok().map(EndpointIx)
+    }
+
+    /// The endpoint at `index` of this snapshot.
+    #[must_use]
+    pub fn endpoint(&self, index: EndpointIx) -> &Endpoint {
+        &self.endpoints[index.0 as usize]
+    }
+}
+
+/// What requests of an InferenceObjective are worth.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Objective {
+    /// Higher is more important.
+    pub priority: i32,
+    /// The object's `signalbox.dev/…` annotations.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Which model names become which.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RewriteRule {
+    /// Name of the object it comes from.
+    pub source: String,
+    /// Exact model names that the rule applies to; empty: every request.
+    pub models: Vec<String>,
+    /// Model names and their relative shares; the sum of shares is positive.
+    pub targets: Vec<(String, u32)>,
+}
+
+/// One (Pod, port) of a pool.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Its live numbers.
+    pub slot: Arc<Slot>,
+    /// Its expected speeds.
+    pub profile: Profile,
+    /// May be picked; otherwise it finishes what it has.
+    pub ready: bool,
+    /// Model server kind, lower case; empty when the Pod does not say.
+    pub engine: String,
+    /// Name of the Pod.
+    pub pod: String,
+    /// Canonical accelerator class; empty when unknown.
+    pub accelerator: String,
+    /// The Pod's labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Endpoint {
+    /// Where it is.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.slot.address()
+    }
+}

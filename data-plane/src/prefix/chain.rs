@@ -1,0 +1,90 @@
+//! The chain of block hashes, fed piece by piece.
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Bytes of a block: about 64 tokens.
+pub const BLOCK: usize = 256;
+/// Blocks that are hashed; what follows (256 KiB of prompt) tells prompts apart no better.
+pub const MAX_BLOCKS: usize = 1024;
+
+/// Hashes of a prompt's full blocks.
+#[derive(Debug)]
+pub struct Chain {
+    last: u64,
+    blocks: Vec<u64>,
+    partial: Vec<u8>,
+}
+
+impl Chain {
+    /// A chain for prompts of about `len` bytes to `model`, shared among requests with an equal `cache_salt`.
+    pub fn new(model: &str, cache_salt: &[u8], len: usize) -> Self {
+        let last = xxh3_64_with_seed(cache_salt, xxh3_64_with_seed(model.as_bytes(), 0));
+        Self { last, blocks: Vec::with_capacity((len / BLOCK).min(MAX_BLOCKS)), partial: Vec::new() }
+    }
+
+    /// Appends a piece of the prompt.
+    pub fn push(&mut self, mut piece: &[u8]) {
+        if !self.partial.is_empty() {
+            let (head, rest) = piece.split_at(piece.len().min(BLOCK - self.partial.len()));
+            self.partial.extend_from_slice(head);
+            piece = rest;
+            if self.partial.len() == BLOCK {
+                let block = std::mem::take(&mut self.partial);
+                self.block(&block);
+            }
+        }
+        let mut blocks = piece.chunks_exact(BLOCK);
+        for block in &mut blocks {
+            if self.blocks.len() == MAX_BLOCKS {
+                return;
+            }
+            self.block(block);
+        }
+        self.partial.extend_from_slice(blocks.remainder());
+    }
+
+    /// The hashes; a last block that is not full has none.
+    pub fn blocks(&self) -> &[u64] {
+        &self.blocks
+    }
+
+    fn block(&mut self, block: &[u8]) {
+        if self.blocks.len() < MAX_BLOCKS {
+            self.last = xxh3_64_with_seed(block, self.last);
+            self.blocks.push(self.last);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(model: &str, salt: &[u8], pieces: &[&[u8]]) -> Vec<u64> {
+        let mut chain = Chain::new(model, salt, 0);
+        pieces.iter().for_each(|p| chain.push(p));
+        chain.blocks().to_vec()
+    }
+
+    #[test]
+    fn hashes_agree_up_to_the_first_difference_and_are_apart_by_model_and_salt() {
+        let prompt = vec![b'a'; 4 * BLOCK + 10];
+        let mut other = prompt.clone();
+        other[2 * BLOCK] = b'b';
+        let (a, b) = (of("m", b"", &[&prompt]), of("m", b"", &[&other]));
+        assert_eq!((a.len(), &a[..2] == &b[..2], a[2] == b[2], a[3] == b[3]), (4, true, false, false));
+        assert_ne!(of("n", b"", &[&prompt])[0], a[0]);
+        assert_ne!(of("m", b"s", &[&prompt])[0], a[0]);
+        assert_eq!(of("m", b"", &[&vec![0; (MAX_BLOCKS + 9) * BLOCK]]).len(), MAX_BLOCKS);
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_do_not_matter(prompt in prop::collection::vec(any::<u8>(), 0..3000), cut in 0usize..3000, cut2 in 0usize..3000) {
+            let (x, y) = (cut.min(cut2).min(prompt.len()), cut.max(cut2).min(prompt.len()));
+            prop_assert_eq!(of("m", b"", &[&prompt[..x], &prompt[x..y], &prompt[y..]]), of("m", b"", &[&prompt]));
+        }
+    }
+}

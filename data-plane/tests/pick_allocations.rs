@@ -1,0 +1,47 @@
+//! What a pick allocates: nothing.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use data_plane::picker::{Ask, pick};
+use data_plane::pool::{Pool, Pools, Reading};
+use proto::tier::v1::{Endpoint, EndpointState, PoolName, PoolSnapshot, WatchResponse};
+
+fn pool(count: u32) -> Arc<Pool> {
+    let pools = Pools::new(Instant::now());
+    let endpoint = |index: u32| Endpoint {
+        address: format!("10.0.{}.{}", index / 250, index % 250 + 1),
+        port: 8000,
+        state: EndpointState::Ready.into(),
+        ..Endpoint::default()
+    };
+    let name = Some(PoolName { namespace: "ns".into(), name: "a".into() });
+    let pool =
+        PoolSnapshot { name, endpoints: (0..count).map(endpoint).collect(), ..PoolSnapshot::default() };
+    pools.apply(WatchResponse { changed: vec![pool], ..WatchResponse::default() });
+    pools.only().expect("one pool was applied")
+}
+
+#[test]
+fn a_pick_allocates_nothing() {
+    let now = Instant::now();
+    let mut rng = fastrand::Rng::with_seed(1);
+    let ask = Ask { model: "llama", prompt_tokens: 700, ..Ask::default() };
+    for count in [1, 10, 1_000] {
+        let pool = pool(count);
+        for endpoint in &pool.snapshot().endpoints {
+            endpoint
+                .slot
+                .store(Reading { running: Some(3), kv_tokens: Some(9_000), ..Reading::default() }, now);
+        }
+        // The scratch grows once.
+        drop(pick(&pool, &ask, now, &mut rng));
+        let info = allocation_counter::measure(|| {
+            for _ in 0..100 {
+                drop(pick(&pool, &ask, now, &mut rng).expect("there are endpoints"));
+            }
+        });
+        // The endpoints fit in place, and the account is two reference counts.
+        assert_eq!(info.count_total, 0, "in 100 picks of {count}");
+    }
+}
