@@ -61,16 +61,16 @@ static DEFINITIONS: &[Definition] = &[
         "one of 100,000 endpoints changes",
     ),
     define("fanout_1000_streams_ms", MS, "fanout", "fanout/1000", "one change to 1,000 ADS streams"),
-    define("pick_10_endpoints_us", US, "pick", "pick/10", PICK),
+    define("pick_10_endpoints_us", US, "pick", "pick/all/10", PICK),
     Definition {
         aim: Some(Aim::AtMost(20.0)),
-        ..define("pick_100_endpoints_us", US, "pick", "pick/100", PICK)
+        ..define("pick_100_endpoints_us", US, "pick", "pick/all/100", PICK)
     },
-    define("pick_1000_endpoints_us", US, "pick", "pick/1000", PICK),
+    define("pick_1000_endpoints_us", US, "pick", "pick/all/1000", PICK),
 ];
 
 /// The benches, one group of figures each.
-pub const PIPELINE: &[&str] = &[
+pub(super) const PIPELINE: &[&str] = &[
     "translate_100_routes_ms",
     "translate_1000_routes_ms",
     "translate_10000_routes_ms",
@@ -78,9 +78,10 @@ pub const PIPELINE: &[&str] = &[
     "endpoint_change_ms",
 ];
 /// See [`PIPELINE`].
-pub const FANOUT: &[&str] = &["fanout_1000_streams_ms"];
+pub(super) const FANOUT: &[&str] = &["fanout_1000_streams_ms"];
 /// See [`PIPELINE`].
-pub const PICKS: &[&str] = &["pick_10_endpoints_us", "pick_100_endpoints_us", "pick_1000_endpoints_us"];
+pub(super) const PICKS: &[&str] =
+    &["pick_10_endpoints_us", "pick_100_endpoints_us", "pick_1000_endpoints_us"];
 
 /// Building and running one bench; the build is most of it.
 const DEADLINE: Duration = Duration::from_secs(600);
@@ -91,7 +92,7 @@ const SETTINGS: [&str; 7] =
 ///
 /// # Errors
 /// When the bench does not build, fails, or does not measure one of its ids.
-pub async fn measure(context: &Context, names: &[&str]) -> Result<Vec<Figure>> {
+pub(super) async fn measure(context: &Context, names: &[&str]) -> Result<Vec<Figure>> {
     let wanted: Vec<_> = DEFINITIONS.iter().filter(|definition| names.contains(&definition.name)).collect();
     let bench = wanted.first().context("a figure without definition")?.bench;
     let home = context.directory(&format!("criterion-{bench}"))?;

@@ -27,7 +27,7 @@ const END: Duration = Duration::from_secs(10);
 const SHOWN: usize = 12;
 
 /// A running process; killed when dropped.
-pub struct Child {
+pub(super) struct Child {
     name: String,
     pid: u32,
     log: PathBuf,
@@ -39,7 +39,7 @@ impl Child {
     ///
     /// # Errors
     /// When the program does not run.
-    pub fn start(name: &str, mut command: Command, logs: &Path) -> Result<Self> {
+    pub(super) fn start(name: &str, mut command: Command, logs: &Path) -> Result<Self> {
         let log = logs.join(format!("{name}.log"));
         let output = File::options().create(true).append(true).open(&log)?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).kill_on_drop(true);
@@ -50,7 +50,7 @@ impl Child {
     }
 
     /// Process id.
-    pub fn pid(&self) -> u32 {
+    pub(super) fn pid(&self) -> u32 {
         self.pid
     }
 
@@ -58,11 +58,7 @@ impl Child {
     ///
     /// # Errors
     /// When it ends, or is not ready in half a minute; with the end of its log.
-    pub async fn until<F: Future<Output = bool>>(
-        &mut self,
-        what: &str,
-        mut check: impl FnMut() -> F,
-    ) -> Result<()> {
+    pub(super) async fn until(&mut self, what: &str, mut check: impl AsyncFnMut() -> bool) -> Result<()> {
         let deadline = Instant::now() + START;
         while !check().await {
             self.running()?;
@@ -78,16 +74,16 @@ impl Child {
     ///
     /// # Errors
     /// As [`Child::until`].
-    pub async fn until_listening(&mut self, address: SocketAddr) -> Result<()> {
+    pub(super) async fn until_listening(&mut self, address: SocketAddr) -> Result<()> {
         let what = format!("listening on {address}");
-        self.until(&what, || async move { TcpStream::connect(address).await.is_ok() }).await
+        self.until(&what, async || TcpStream::connect(address).await.is_ok()).await
     }
 
     /// Says whether it is still there.
     ///
     /// # Errors
     /// When it has ended; with the end of its log.
-    pub fn running(&mut self) -> Result<()> {
+    pub(super) fn running(&mut self) -> Result<()> {
         match self.inner.try_wait()? {
             None => Ok(()),
             Some(status) => bail!("{}: ended with {status}\n{}", self.name, self.last_words()),
@@ -98,7 +94,7 @@ impl Child {
     ///
     /// # Errors
     /// When it cannot be waited for.
-    pub async fn kill(mut self) -> Result<()> {
+    pub(super) async fn kill(mut self) -> Result<()> {
         self.inner.kill().await.with_context(|| format!("{}: cannot be killed", self.name))
     }
 
@@ -106,7 +102,7 @@ impl Child {
     ///
     /// # Errors
     /// When it cannot be waited for.
-    pub async fn end(mut self) -> Result<()> {
+    pub(super) async fn end(mut self) -> Result<()> {
         if let Some(pid) = self.inner.id().and_then(|id| i32::try_from(id).ok()) {
             kill(Pid::from_raw(pid), Signal::SIGTERM).context("a process of ours takes signals")?;
         }
@@ -137,7 +133,7 @@ mod tests {
     async fn an_end_is_told_with_the_last_words() {
         let logs = tempfile::tempdir().unwrap();
         let mut child = Child::start("short", shell("echo no such file; exit 3"), logs.path()).unwrap();
-        let error = child.until("ready", || async { false }).await.unwrap_err().to_string();
+        let error = child.until("ready", async || false).await.unwrap_err().to_string();
         assert!(error.contains("no such file") && error.contains("short: ended"), "{error}");
     }
 

@@ -20,7 +20,7 @@ use super::samples::Samples;
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Connections to one address.
-pub struct ClosedLoop {
+pub(super) struct ClosedLoop {
     host: String,
     path: &'static str,
     bodies: Arc<[Bytes]>,
@@ -30,7 +30,7 @@ pub struct ClosedLoop {
 
 /// When a loop ends.
 #[derive(Clone, Copy, Debug)]
-pub enum Until {
+pub(super) enum Until {
     /// After this time.
     Elapsed(Duration),
     /// After this many requests of each connection.
@@ -39,7 +39,7 @@ pub enum Until {
 
 /// What one connection has seen.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub(super) struct Seen {
     /// Milliseconds from sending a request to the end of its answer.
     pub latencies: Samples,
     /// The Pods that have answered.
@@ -51,7 +51,7 @@ impl ClosedLoop {
     ///
     /// # Errors
     /// When the address does not accept.
-    pub async fn connect(
+    pub(super) async fn connect(
         address: SocketAddr,
         connections: usize,
         path: &'static str,
@@ -77,7 +77,7 @@ impl ClosedLoop {
     ///
     /// # Errors
     /// When an answer is missing or not 200: a figure of failed requests means nothing.
-    pub async fn run(&mut self, until: Until) -> Result<Seen> {
+    pub(super) async fn run(&mut self, until: Until) -> Result<Seen> {
         let mut tasks = JoinSet::new();
         let start = Instant::now();
         for (index, connection) in self.connections.drain(..).enumerate() {

@@ -36,40 +36,46 @@ impl Context {
         Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
     }
 
-    /// The directory of the built programs, `target/release` as a rule.
-    pub fn binaries(&self) -> &Path {
-        &self.binaries
-    }
-
     /// A new directory for a measurement; gone after the run.
     ///
     /// # Errors
     /// When it cannot be created.
-    pub fn directory(&self, name: &str) -> Result<PathBuf> {
+    pub(super) fn directory(&self, name: &str) -> Result<PathBuf> {
         let path = self.scratch.path().join(name);
         fs::create_dir_all(&path)?;
         Ok(path)
     }
 
-    /// A command for a program of the workspace.
+    /// A command for a program of the workspace; it ends with the run.
     ///
     /// # Errors
     /// When it is not built.
-    pub fn program(&self, name: &str) -> Result<Command> {
+    pub(super) fn program(&self, name: &str) -> Result<Command> {
+        self.leashed(&self.built(name)?)
+    }
+
+    /// A command that ends when the thread that starts it does: the run's main thread.
+    fn leashed(&self, program: &Path) -> Result<Command> {
+        let mut command = Command::new(self.built("leash")?);
+        command.arg(program);
+        Ok(command)
+    }
+
+    fn built(&self, name: &str) -> Result<PathBuf> {
         let path = self.binaries.join(name);
         ensure!(path.is_file(), "{} is not there: build it with `make figures`", path.display());
-        Ok(Command::new(path))
+        Ok(path)
     }
 
     /// Starts model servers in a process of their own; their ports are open when this returns.
     ///
     /// # Errors
     /// When they do not start.
-    pub async fn model_servers(&self, name: &str, pods: &[PodConfig], dir: &Path) -> Result<Child> {
+    pub(super) async fn model_servers(&self, name: &str, pods: &[PodConfig], dir: &Path) -> Result<Child> {
         let file = dir.join(format!("{name}.yaml"));
         fs::write(&file, serde_json::to_vec(&serde_json::json!({"pods": pods}))?)?;
         let mut command = self.program("model-server")?;
-        command.arg("--pods").arg(&file).arg("--die-with-parent");
+        command.arg("--pods").arg(&file);
         let mut child = Child::start(name, command, dir)?;
         for address in pods.iter().flat_map(|pod| &pod.listen) {
             child.until_listening(*address).await?;
@@ -81,21 +87,27 @@ impl Context {
     ///
     /// # Errors
     /// When none is installed.
-    pub fn envoy(&self, name: &str, bootstrap: &Path, dir: &Path) -> Result<Child> {
-        let mut command = Command::new(envoy::binary()?);
+    pub(super) fn envoy(&self, name: &str, bootstrap: &Path, dir: &Path) -> Result<Child> {
+        let mut command = self.leashed(&envoy::binary()?)?;
         command.arg("--config-path").arg(bootstrap);
         command.arg("--admin-address-path").arg(dir.join(format!("{name}.admin")));
         command.args(["--use-dynamic-base-id", "--concurrency", "2", "--log-level", "warning"]);
         Child::start(name, command, dir)
     }
 
-    /// Starts our picker on an address, fed by a control plane; it is ready when its health port says so.
+    /// Starts our picker on an address, fed by a control plane, over TLS or not.
     ///
     /// # Errors
     /// When it does not start.
-    pub fn picker(&self, listen: SocketAddr, control_plane: SocketAddr, dir: &Path) -> Result<Child> {
+    pub(super) fn picker(
+        &self,
+        listen: SocketAddr,
+        control_plane: SocketAddr,
+        tls: bool,
+        dir: &Path,
+    ) -> Result<Child> {
         let mut command = self.program("signalbox-picker")?;
-        command.arg("--listen").arg(listen.to_string());
+        command.arg("--listen").arg(listen.to_string()).arg(format!("--secure-serving={tls}"));
         command.arg("--control-plane").arg(format!("http://{control_plane}"));
         let beside = |port| SocketAddr::new(listen.ip(), port).to_string();
         command.arg("--health-listen").arg(beside(HEALTH_PORT));
@@ -105,6 +117,6 @@ impl Context {
 }
 
 /// Port of the picker's health checks, on the picker's address.
-pub const HEALTH_PORT: u16 = 9003;
+pub(super) const HEALTH_PORT: u16 = 9003;
 /// Port of the picker's metrics, on the picker's address.
-pub const METRICS_PORT: u16 = 9090;
+pub(super) const METRICS_PORT: u16 = 9090;

@@ -81,7 +81,7 @@ impl fmt::Display for Aim {
 }
 
 /// A value with three significant digits after leading zeros, and whole numbers as such.
-pub fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     if value.fract() == 0.0 && value.abs() < 1e15 {
         return format!("{value:.0}");
     }

@@ -10,45 +10,44 @@ use std::{
     path::PathBuf,
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use http::StatusCode;
 
 use super::{
     child::Child,
-    context::Context,
+    context::{Context, METRICS_PORT},
     extproc,
-    manifests::{GATEWAY, MODEL_PORT, Manifests, gateway},
+    manifests::{MODEL_PORT, gateway, pod_name},
 };
-use crate::{
-    client::Client,
-    loopback::Block,
-    simulator::{Fleet, PodConfig},
-};
+use crate::{client::Client, loopback::Block, simulator::PodConfig, stack::Directory};
 
 const XDS_PORT: u16 = 18000;
 const POOLS_PORT: u16 = 18001;
 const PICKER_PORT: u16 = 9002;
+/// Where signalbox writes the bootstrap of the Gateway's Envoy.
+const BOOTSTRAP: &str = "run/envoy/default.inference-gateway/bootstrap.json";
 
 /// The parts, running.
-pub struct Installation<'a> {
+pub(super) struct Installation<'a> {
     context: &'a Context,
-    /// Its loopback addresses; 1 is the Gateway's, 2 the control plane's, 3 the picker's, from 10 on are Pods'.
+    /// Its loopback addresses: 1 for the Gateway, 2 for the control plane, 3 for the picker, from 10 on for Pods.
     block: Block,
+    gateway: SocketAddr,
     dir: PathBuf,
     picks: Picks,
     /// Its manifests.
-    pub manifests: Manifests,
+    pub(super) manifests: Directory,
     /// `signalbox standalone`.
-    pub control_plane: Option<Child>,
+    pub(super) control_plane: Option<Child>,
     /// Envoy.
-    pub envoy: Option<Child>,
+    pub(super) envoy: Option<Child>,
     /// The picker.
-    pub picker: Option<Child>,
+    pub(super) picker: Option<Child>,
 }
 
 /// Who picks endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Picks {
+pub(super) enum Picks {
     /// Our picker.
     Ours,
     /// A server that does nothing but name this endpoint.
@@ -60,62 +59,105 @@ impl<'a> Installation<'a> {
     ///
     /// # Errors
     /// When there is no place for files.
-    pub fn new(context: &'a Context, name: &str, picks: Picks) -> Result<Self> {
+    pub(super) fn new(context: &'a Context, name: &str) -> Result<Self> {
+        let (block, manifests) = (Block::claim(), Directory::new()?);
+        let listen = SocketAddr::new(block.gateway(), Block::GATEWAY_PORT);
+        manifests.write("gateway.yaml", &gateway(listen))?;
+        Self::on(block, context, name, manifests, listen, Picks::Ours)
+    }
+
+    /// With manifests whose Gateway listens there; nothing runs yet.
+    ///
+    /// # Errors
+    /// When there is no place for files.
+    pub(super) fn of(
+        context: &'a Context,
+        name: &str,
+        manifests: Directory,
+        gateway: SocketAddr,
+        picks: Picks,
+    ) -> Result<Self> {
+        Self::on(Block::claim(), context, name, manifests, gateway, picks)
+    }
+
+    fn on(
+        block: Block,
+        context: &'a Context,
+        name: &str,
+        manifests: Directory,
+        gateway: SocketAddr,
+        picks: Picks,
+    ) -> Result<Self> {
         let dir = context.directory(name)?;
-        let block = Block::claim();
-        let manifests = Manifests::new(dir.join("manifests"))?;
-        manifests.write("gateway.yaml", &gateway(block.gateway(), Block::GATEWAY_PORT))?;
-        Ok(Self { context, block, dir, picks, manifests, control_plane: None, envoy: None, picker: None })
+        let (control_plane, envoy, picker) = (None, None, None);
+        Ok(Self { context, block, gateway, dir, picks, manifests, control_plane, envoy, picker })
     }
 
     /// Addresses for Pods, the first being number `from`.
-    pub fn pods(&self, from: u8, count: u8) -> Vec<IpAddr> {
+    pub(super) fn pods(&self, from: u8, count: u8) -> Vec<IpAddr> {
         (from..from + count).map(|n| self.block.address(10 + n)).collect()
     }
 
     /// Where the Gateway listens.
-    pub fn gateway(&self) -> SocketAddr {
-        SocketAddr::new(self.block.gateway(), Block::GATEWAY_PORT)
+    pub(super) fn gateway(&self) -> SocketAddr {
+        self.gateway
     }
 
     /// A client of the Gateway.
-    pub fn client(&self) -> Client {
-        Client::new(self.gateway())
+    pub(super) fn client(&self) -> Client {
+        Client::new(self.gateway)
     }
 
-    /// Directory of logs and the like.
-    pub fn dir(&self) -> &std::path::Path {
-        &self.dir
-    }
-
-    /// Starts the three parts; returns when a completion of this model is answered.
+    /// Starts the three parts; returns when a completion of this model is answered, with the picker asked.
     ///
     /// # Errors
     /// When a part does not start, or there is no answer in time.
-    pub async fn start(&mut self, model: &str) -> Result<()> {
+    pub(super) async fn start(&mut self, model: &str) -> Result<()> {
         self.start_control_plane().await?;
         self.start_picker().await?;
-        let gateway = format!("{}.{}", GATEWAY.0, GATEWAY.1);
-        let bootstrap = self.dir.join("run/envoy").join(gateway).join("bootstrap.yaml");
+        let bootstrap = self.dir.join(BOOTSTRAP);
         if let Some(control_plane) = &mut self.control_plane {
-            control_plane.until("writing a bootstrap", || async { bootstrap.is_file() }).await?;
+            control_plane.until("writing a bootstrap", async || bootstrap.is_file()).await?;
         }
         let mut envoy = self.context.envoy("envoy", &bootstrap, &self.dir)?;
         let client = self.client();
         let answered = async || {
             let reply = client.completion(model, "Are you there?").await;
             reply.is_ok_and(|reply| reply.status == StatusCode::OK)
+                && self.picked().await.is_ok_and(|n| n > 0)
         };
-        envoy.until("answering requests", answered).await?;
+        envoy.until("answering requests with the picker's choice", answered).await?;
         self.envoy = Some(envoy);
         Ok(())
+    }
+
+    /// Requests that the picker has given an endpoint; 1 for a picker that counts nothing.
+    ///
+    /// # Errors
+    /// When its metrics cannot be read.
+    pub(super) async fn picked(&self) -> Result<u64> {
+        if self.picks != Picks::Ours {
+            return Ok(1);
+        }
+        let page =
+            Client::new(SocketAddr::new(self.picker_address().ip(), METRICS_PORT)).get("/metrics").await?;
+        let text = page.text();
+        let counts = text.lines().filter(|line| {
+            line.starts_with("signalbox_picker_requests_total{") && line.contains("outcome=\"picked\"")
+        });
+        counts
+            .map(|line| {
+                let (_, count) = line.rsplit_once(' ').context("a sample without value")?;
+                Ok(count.parse::<u64>()?)
+            })
+            .sum()
     }
 
     /// Starts the control plane.
     ///
     /// # Errors
     /// When it does not listen in time.
-    pub async fn start_control_plane(&mut self) -> Result<()> {
+    pub(super) async fn start_control_plane(&mut self) -> Result<()> {
         let (xds, pools) = (self.control_address(XDS_PORT), self.control_address(POOLS_PORT));
         let mut command = self.context.program("signalbox")?;
         command.arg("standalone").arg(self.manifests.path()).arg("--external");
@@ -133,11 +175,11 @@ impl<'a> Installation<'a> {
     ///
     /// # Errors
     /// When it does not listen in time.
-    pub async fn start_picker(&mut self) -> Result<()> {
+    pub(super) async fn start_picker(&mut self) -> Result<()> {
         let listen = self.picker_address();
         let mut child = match self.picks {
-            Picks::Ours => self.context.picker(listen, self.control_address(POOLS_PORT), &self.dir)?,
-            Picks::Naive(endpoint) => extproc::naive(self.context, listen, endpoint, &self.dir)?,
+            Picks::Ours => self.context.picker(listen, self.control_address(POOLS_PORT), true, &self.dir)?,
+            Picks::Naive(endpoint) => extproc::naive(self.context, listen, endpoint, true, &self.dir)?,
         };
         child.until_listening(listen).await?;
         self.picker = Some(child);
@@ -148,7 +190,7 @@ impl<'a> Installation<'a> {
     ///
     /// # Errors
     /// When one cannot be waited for.
-    pub async fn end(self) -> Result<()> {
+    pub(super) async fn end(self) -> Result<()> {
         for child in [self.envoy, self.picker, self.control_plane].into_iter().flatten() {
             child.end().await?;
         }
@@ -164,20 +206,11 @@ impl<'a> Installation<'a> {
     }
 }
 
-/// Simulated Pods that serve these models, each on its own address; `<name>-<address>` is their name.
-pub fn pod_configs(name: &str, addresses: &[IpAddr], models: &[&str], profile: &str) -> Vec<PodConfig> {
+/// Simulated Pods of a pool that serve a model, each on its own address.
+pub(super) fn pods(pool: &str, addresses: &[IpAddr], model: &str, profile: &str) -> Vec<PodConfig> {
     let config = |address: &IpAddr| PodConfig {
-        served_names: models.iter().map(|&model| model.to_owned()).collect(),
         profile: profile.to_owned(),
-        ..PodConfig::new(&format!("{name}-{address}"), SocketAddr::new(*address, MODEL_PORT), name)
+        ..PodConfig::new(&pod_name(pool, *address), SocketAddr::new(*address, MODEL_PORT), model)
     };
     addresses.iter().map(config).collect()
-}
-
-/// Starts Pods in this process.
-///
-/// # Errors
-/// When an address is taken.
-pub async fn pods(configs: Vec<PodConfig>) -> Result<Fleet> {
-    Fleet::start(configs).await
 }

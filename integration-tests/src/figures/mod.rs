@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! catalog ─▶ guide · weights · extproc · scrape · path · change · bench ─▶ Figure ─▶ stdout, results
-//!               └─ installation, manifests, tier (what is measured)  └─ steady, closed_loop (loads), process (CPU, RSS)
+//!               └─ installation, manifests, tier, page_server (what is measured)   └─ closed_loop, process, samples (how)
 //! ```
 //!
 //! A measurement that fails is told with its reason; nothing is estimated. All parts are children of the run and listen
@@ -20,12 +20,12 @@ mod guide;
 mod installation;
 mod machine;
 mod manifests;
+mod page_server;
 mod path;
 mod process;
 mod results;
 mod samples;
 mod scrape;
-mod steady;
 mod tier;
 mod weights;
 

@@ -14,7 +14,7 @@ use super::machine::{field, kib};
 ///
 /// # Errors
 /// When there is no such process.
-pub fn cpu(pid: u32) -> Result<Duration> {
+pub(super) fn cpu(pid: u32) -> Result<Duration> {
     let id = Pid::from_raw(i32::try_from(pid).context("a process id")?);
     let clock = clock_getcpuclockid(id).with_context(|| format!("process {pid} has no CPU clock"))?;
     let used = clock_gettime(clock).with_context(|| format!("process {pid} is gone"))?;
@@ -25,7 +25,7 @@ pub fn cpu(pid: u32) -> Result<Duration> {
 ///
 /// # Errors
 /// When there is no such process.
-pub fn resident_mb(pid: u32) -> Result<f64> {
+pub(super) fn resident_mb(pid: u32) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).context("the process is gone")?;
     let resident = field(&status, "VmRSS").and_then(kib).context("/proc/…/status without VmRSS")?;
     Ok(resident as f64 * 1024.0 / 1e6)

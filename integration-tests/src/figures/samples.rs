@@ -2,31 +2,26 @@
 
 /// Durations or other values; sorted when looked at.
 #[derive(Clone, Debug, Default)]
-pub struct Samples(Vec<f64>);
+pub(super) struct Samples(Vec<f64>);
 
 impl Samples {
     /// Adds one.
-    pub fn push(&mut self, value: f64) {
+    pub(super) fn push(&mut self, value: f64) {
         self.0.push(value);
     }
 
     /// Adds all of others.
-    pub fn append(&mut self, others: Self) {
+    pub(super) fn append(&mut self, others: Self) {
         self.0.extend(others.0);
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// The value below which this share of the samples lies (nearest rank); NaN when there are none.
-    pub fn percentile(&self, percent: f64) -> f64 {
+    pub(super) fn percentile(&self, percent: f64) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
         let rank = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
@@ -34,7 +29,7 @@ impl Samples {
     }
 
     /// The middle; the mean of the two in the middle of an even number; NaN when there are none.
-    pub fn median(&self) -> f64 {
+    pub(super) fn median(&self) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
         match sorted.len() {

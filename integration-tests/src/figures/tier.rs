@@ -13,7 +13,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
 
 /// Serves until it is dropped.
-pub struct TierServer {
+pub(super) struct TierServer {
     address: SocketAddr,
     _server: JoinSet<Result<(), tonic::transport::Error>>,
 }
@@ -35,7 +35,7 @@ impl TierServer {
     ///
     /// # Errors
     /// When the address cannot be bound.
-    pub async fn start(ip: std::net::IpAddr, pools: Vec<PoolSnapshot>) -> Result<Self> {
+    pub(super) async fn start(ip: std::net::IpAddr, pools: Vec<PoolSnapshot>) -> Result<Self> {
         let listener = TcpListener::bind((ip, 0)).await.context("the tier API's address")?;
         let address = listener.local_addr()?;
         let service = PoolsServer::new(Fixed(pools));
@@ -47,13 +47,13 @@ impl TierServer {
     }
 
     /// Where it serves.
-    pub fn address(&self) -> SocketAddr {
+    pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
 }
 
 /// A pool of vLLM servers.
-pub fn pool(namespace: &str, name: &str, endpoints: &[SocketAddr]) -> PoolSnapshot {
+pub(super) fn pool(namespace: &str, name: &str, endpoints: &[SocketAddr]) -> PoolSnapshot {
     let mut endpoints: Vec<_> = endpoints.to_vec();
     endpoints.sort();
     let endpoints = endpoints.iter().enumerate().map(|(index, address)| Endpoint {

@@ -8,7 +8,7 @@
 
 use std::{net::SocketAddr, pin::Pin};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
 use envoy_types::pb::{
     envoy::{
@@ -26,7 +26,10 @@ use envoy_types::pb::{
     google::protobuf::{Struct, Value, value::Kind},
 };
 use futures_util::{Stream, StreamExt};
-use tonic::{Request, Response, Status, Streaming, transport::Server};
+use tonic::{
+    Request, Response, Status, Streaming,
+    transport::{Identity, Server, ServerTlsConfig},
+};
 
 const DESTINATION: &str = "x-gateway-destination-endpoint";
 /// Bodies as large as Envoy's limit in our configuration, with room for the rest of the message.
@@ -35,15 +38,15 @@ const MESSAGE_LIMIT: usize = 33 << 20;
 /// An ext_proc server that names one endpoint for every request.
 #[derive(Parser)]
 struct Arguments {
-    /// Where it listens, h2c.
+    /// Where it listens.
     #[arg(long)]
     listen: SocketAddr,
+    /// Serves TLS, with a certificate of its own; h2c otherwise.
+    #[arg(long)]
+    tls: bool,
     /// The endpoint it names, ADDRESS:PORT.
     #[arg(long)]
     endpoint: String,
-    /// Ends when the parent process does.
-    #[arg(long)]
-    die_with_parent: bool,
 }
 
 struct Naive {
@@ -129,13 +132,16 @@ fn streamed(body: HttpBody) -> BodyResponse {
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    if arguments.die_with_parent {
-        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM).context("--die-with-parent")?;
-    }
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<ExternalProcessorServer<Naive>>().await;
     let server = ExternalProcessorServer::new(Naive { endpoint: arguments.endpoint })
         .max_decoding_message_size(MESSAGE_LIMIT);
-    Server::builder().add_service(health).add_service(server).serve(arguments.listen).await?;
+    let mut builder = Server::builder();
+    if arguments.tls {
+        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+        let identity = Identity::from_pem(own.cert.pem(), own.signing_key.serialize_pem());
+        builder = builder.tls_config(ServerTlsConfig::new().identity(identity))?;
+    }
+    builder.add_service(health).add_service(server).serve(arguments.listen).await?;
     Ok(())
 }

@@ -8,14 +8,13 @@ use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use serde_json::json;
 use tokio::{
     net::TcpStream,
     task::JoinSet,
     time::{Instant, sleep},
 };
 
-use crate::figures::manifests::{Manifests, http_route};
+use crate::{figures::manifests::redirect, stack::Directory};
 
 /// A change that takes this long is lost.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -23,7 +22,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(1);
 
 /// Sees what a Gateway does with a path, on one kept connection.
-pub struct Eye {
+pub(super) struct Eye {
     host: String,
     connection: SendRequest<Empty<Bytes>>,
     _driver: JoinSet<()>,
@@ -34,7 +33,7 @@ impl Eye {
     ///
     /// # Errors
     /// When the Gateway does not accept.
-    pub async fn on(gateway: SocketAddr) -> Result<Self> {
+    pub(super) async fn on(gateway: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(gateway).await?;
         stream.set_nodelay(true)?;
         let (connection, driver) = http1::handshake(TokioIo::new(stream)).await?;
@@ -57,18 +56,11 @@ impl Eye {
 ///
 /// # Errors
 /// When it does not in ten seconds, or did before.
-pub async fn edit(manifests: &Manifests, eye: &mut Eye, number: usize) -> Result<f64> {
+pub(super) async fn edit(manifests: &Directory, eye: &mut Eye, number: usize) -> Result<f64> {
     let path = format!("/edits/{number}");
     ensure!(eye.status(&path).await? != StatusCode::FOUND, "{path} is redirected before it is asked for");
-    let redirect = json!([{
-        "matches": [{"path": {"type": "Exact", "value": path}}],
-        "filters": [{
-            "type": "RequestRedirect",
-            "requestRedirect": {"statusCode": 302, "hostname": "example.com"},
-        }],
-    }]);
     let start = Instant::now();
-    manifests.write("edits.yaml", &[http_route("edits", &redirect)])?;
+    manifests.write("edits.yaml", &redirect("edits", &path))?;
     loop {
         let status = eye.status(&path).await.context("the connection of the eye")?;
         if status == StatusCode::FOUND {

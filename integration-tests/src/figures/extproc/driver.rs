@@ -24,7 +24,7 @@ const POOL: &str = "x-signalbox-pool";
 const DESTINATION: &str = "x-gateway-destination-endpoint";
 
 /// Connections to one server.
-pub struct Driver {
+pub(super) struct Driver {
     clients: Vec<Client>,
     pool: AsciiMetadataValue,
 }
@@ -34,7 +34,7 @@ impl Driver {
     ///
     /// # Errors
     /// When the server does not accept.
-    pub async fn connect(address: SocketAddr, pool: &str, connections: usize) -> Result<Self> {
+    pub(super) async fn connect(address: SocketAddr, pool: &str, connections: usize) -> Result<Self> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
         let mut clients = Vec::new();
         for _ in 0..connections {
@@ -48,7 +48,7 @@ impl Driver {
     ///
     /// # Errors
     /// When an answer is not the one that a picked endpoint gives.
-    pub async fn run(
+    pub(super) async fn run(
         &self,
         shape: Shape,
         messages: &[Arc<Messages>],

@@ -10,7 +10,7 @@ use envoy_types::pb::envoy::{
 
 /// How bodies are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub(super) enum Shape {
     /// Both bodies in chunks, each answered with the chunk itself: what any picker is asked with.
     FullDuplex,
     /// The request's body whole, the response's not at all: what our control plane configures for our picker.
@@ -21,7 +21,7 @@ pub enum Shape {
 const CHUNK: usize = 16 << 10;
 
 /// The messages of one request, in order.
-pub struct Messages {
+pub(super) struct Messages {
     /// The request's headers.
     pub headers: ProcessingRequest,
     /// The request's body.
@@ -34,7 +34,7 @@ pub struct Messages {
 
 impl Messages {
     /// For a request with this body.
-    pub fn of(shape: Shape, body: &[u8]) -> Self {
+    pub(super) fn of(shape: Shape, body: &[u8]) -> Self {
         let (request_mode, response_mode) = match shape {
             Shape::FullDuplex => (BodySendMode::FullDuplexStreamed, BodySendMode::FullDuplexStreamed),
             Shape::Buffered => (BodySendMode::Buffered, BodySendMode::None),
@@ -107,12 +107,12 @@ fn response_headers() -> HttpHeaders {
 }
 
 /// The model of all requests.
-pub const MODEL: &str = "chatbot";
+pub(super) const MODEL: &str = "chatbot";
 
 const ANSWER: &[u8] = br#"{"id":"chatcmpl-7f3a","object":"chat.completion","created":1767607200,"model":"chatbot","choices":[{"index":0,"message":{"role":"assistant","content":"The sky is blue because air scatters short wavelengths more."},"finish_reason":"stop"}],"usage":{"prompt_tokens":210,"total_tokens":224,"completion_tokens":14}}"#;
 
 /// A chat body whose prompt has this many bytes, different for every `seed` from its first words on.
-pub fn chat_body(seed: u64, prompt_bytes: usize) -> Vec<u8> {
+pub(in crate::figures) fn chat_body(seed: u64, prompt_bytes: usize) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut prompt = String::with_capacity(prompt_bytes + 16);
     while prompt.len() < prompt_bytes {

@@ -14,7 +14,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use anyhow::Result;
 use tokio::time::{Instant, sleep};
 
-pub use self::messages::chat_body;
+pub(super) use self::messages::chat_body;
 use self::{
     driver::Driver,
     messages::{Messages, Shape},
@@ -39,7 +39,7 @@ const PROMPTS: u64 = 64;
 const IDLE: Duration = Duration::from_secs(4);
 
 /// The figures' names.
-pub const NAMES: &[&str] =
+pub(super) const NAMES: &[&str] =
     &["extproc_cpu_ms_1k", "extproc_cpu_ms_50k", "extproc_buffered_cpu_ms_1k", "extproc_buffered_cpu_ms_50k"];
 
 /// (name, shape, bytes of the prompt, requests of a round, aim)
@@ -61,7 +61,7 @@ struct Server {
 ///
 /// # Errors
 /// When a server does not start, or does not answer as it should.
-pub async fn measure(context: &Context) -> Result<Vec<Figure>> {
+pub(super) async fn measure(context: &Context) -> Result<Vec<Figure>> {
     let dir = context.directory("extproc")?;
     let block = Block::claim();
     let endpoints: Vec<_> = (10..10 + ENDPOINTS).map(|n| SocketAddr::new(block.address(n), 8000)).collect();
@@ -69,10 +69,10 @@ pub async fn measure(context: &Context) -> Result<Vec<Figure>> {
         endpoints.iter().map(|address| PodConfig::new(&address.ip().to_string(), *address, "m")).collect();
     let _pods = context.model_servers("model-server", &pods, &dir).await?;
     let tier = TierServer::start(block.gateway(), vec![tier::pool(POOL.0, POOL.1, &endpoints)]).await?;
-    let naive = start_naive(context, SocketAddr::new(block.address(2), 9002), endpoints[0], &dir).await?;
+    let address = SocketAddr::new(block.address(2), 9002);
+    let naive = connect(naive(context, address, endpoints[0], false, &dir)?, address).await?;
     let address = SocketAddr::new(block.address(3), 9002);
-    let child = context.picker(address, tier.address(), &dir)?;
-    let ours = connect(child, address).await?;
+    let ours = connect(context.picker(address, tier.address(), false, &dir)?, address).await?;
     let mut figures = Vec::new();
     for (name, shape, bytes, requests, aim) in CASES {
         let messages: Vec<_> =
@@ -107,23 +107,22 @@ pub async fn measure(context: &Context) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-async fn start_naive(
-    context: &Context,
-    listen: SocketAddr,
-    endpoint: SocketAddr,
-    dir: &Path,
-) -> Result<Server> {
-    connect(naive(context, listen, endpoint, dir)?, listen).await
-}
-
 /// Starts the do-nothing server.
 ///
 /// # Errors
 /// When it is not built.
-pub fn naive(context: &Context, listen: SocketAddr, endpoint: SocketAddr, dir: &Path) -> Result<Child> {
+pub(super) fn naive(
+    context: &Context,
+    listen: SocketAddr,
+    endpoint: SocketAddr,
+    tls: bool,
+    dir: &Path,
+) -> Result<Child> {
     let mut command = context.program("naive-extproc")?;
-    command.arg("--listen").arg(listen.to_string());
-    command.arg("--endpoint").arg(endpoint.to_string()).arg("--die-with-parent");
+    command.arg("--listen").arg(listen.to_string()).arg("--endpoint").arg(endpoint.to_string());
+    if tls {
+        command.arg("--tls");
+    }
     Child::start("naive-extproc", command, dir)
 }
 
@@ -132,7 +131,7 @@ async fn connect(mut child: Child, address: SocketAddr) -> Result<Server> {
     child.until_listening(address).await?;
     let driver = Driver::connect(address, &format!("{}/{}", POOL.0, POOL.1), CONNECTIONS).await?;
     let probe = [Arc::new(Messages::of(Shape::Buffered, &chat_body(0, 100)))];
-    child.until("answering", || async { driver.run(Shape::Buffered, &probe, 1, 1).await.is_ok() }).await?;
+    child.until("answering", async || driver.run(Shape::Buffered, &probe, 1, 1).await.is_ok()).await?;
     sleep(Duration::from_secs(1)).await;
     let (from, start) = (process::cpu(child.pid())?, Instant::now());
     sleep(IDLE).await;

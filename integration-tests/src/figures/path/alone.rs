@@ -1,15 +1,11 @@
 //! An Envoy without us: a listener, one route, the same model servers in turn.
 
-use std::{
-    fs,
-    net::{IpAddr, SocketAddr},
-    path::Path,
-};
+use std::{fs, net::SocketAddr, path::Path};
 
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::figures::{child::Child, context::Context, manifests::MODEL_PORT};
+use crate::figures::{child::Child, context::Context};
 
 const TYPE: &str = "type.googleapis.com/envoy.extensions.filters";
 
@@ -17,7 +13,12 @@ const TYPE: &str = "type.googleapis.com/envoy.extensions.filters";
 ///
 /// # Errors
 /// When it does not start.
-pub async fn start(context: &Context, listen: SocketAddr, pods: &[IpAddr], dir: &Path) -> Result<Child> {
+pub(super) async fn start(
+    context: &Context,
+    listen: SocketAddr,
+    pods: &[SocketAddr],
+    dir: &Path,
+) -> Result<Child> {
     let file = dir.join("alone.json");
     fs::write(&file, serde_json::to_vec_pretty(&bootstrap(listen, pods))?)?;
     let mut child = context.envoy("envoy-alone", &file, dir)?;
@@ -29,7 +30,7 @@ fn socket(address: SocketAddr) -> Value {
     json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}})
 }
 
-fn bootstrap(listen: SocketAddr, pods: &[IpAddr]) -> Value {
+fn bootstrap(listen: SocketAddr, pods: &[SocketAddr]) -> Value {
     let route = json!({"match": {"prefix": "/"}, "route": {"cluster": "pods", "timeout": "0s"}});
     let manager = json!({
         "@type": format!("{TYPE}.network.http_connection_manager.v3.HttpConnectionManager"),
@@ -44,10 +45,7 @@ fn bootstrap(listen: SocketAddr, pods: &[IpAddr]) -> Value {
         "name": "envoy.filters.network.http_connection_manager",
         "typed_config": manager,
     }]});
-    let endpoints: Vec<_> = pods
-        .iter()
-        .map(|pod| json!({"endpoint": {"address": socket(SocketAddr::new(*pod, MODEL_PORT))}}))
-        .collect();
+    let endpoints: Vec<_> = pods.iter().map(|pod| json!({"endpoint": {"address": socket(*pod)}})).collect();
     json!({
         "admin": {"address": socket(SocketAddr::new(listen.ip(), 0))},
         "static_resources": {

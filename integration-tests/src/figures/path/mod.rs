@@ -12,12 +12,14 @@
 mod alone;
 
 use std::{
+    collections::BTreeMap,
+    fs,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 
 use super::{
@@ -25,15 +27,18 @@ use super::{
     context::Context,
     extproc::chat_body,
     figure::{Aim, Figure},
-    installation::{Installation, Picks, pod_configs},
-    manifests::{GUIDE, MODEL_PORT, pool},
+    installation::{Installation, Picks},
     process,
     samples::Samples,
 };
-use crate::loopback::Block;
+use crate::{
+    loopback::Block,
+    simulator::PodConfig,
+    stack::{Directory, EXAMPLE, Example},
+};
 
 /// The figures' names.
-pub const NAMES: &[&str] = &[
+pub(super) const NAMES: &[&str] = &[
     "path_p50_ratio",
     "path_p99_ratio",
     "added_ms_p50",
@@ -42,8 +47,8 @@ pub const NAMES: &[&str] = &[
     "rss_mb_picker",
 ];
 
+const GATEWAY_PORT: u16 = Block::GATEWAY_PORT;
 const CONNECTIONS: usize = 8;
-const PODS: u8 = 4;
 const SLICE: Duration = Duration::from_millis(700);
 const ROUNDS: usize = 36;
 const WARM_UP: Duration = Duration::from_secs(2);
@@ -56,6 +61,8 @@ struct Chain {
     load: ClosedLoop,
     p50: Samples,
     p99: Samples,
+    /// Answers by Pod.
+    pods: BTreeMap<String, u64>,
 }
 
 /// Percentiles of a slice, in milliseconds.
@@ -68,52 +75,63 @@ struct Slice {
 /// Measures them.
 ///
 /// # Errors
-/// When a part does not start, or a request fails.
-pub async fn measure(context: &Context) -> Result<Vec<Figure>> {
+/// When a part does not start, a request fails, or a chain is not what it should be.
+pub(super) async fn measure(context: &Context) -> Result<Vec<Figure>> {
     let dir = context.directory("path")?;
-    let block = Block::claim();
-    let (gemma, deepseek): (Vec<_>, Vec<_>) =
-        ((10..10 + PODS).map(|n| block.address(n)).collect(), vec![block.address(100)]);
-    let mut configs = pod_configs("gemma3", &gemma, &["chatbot"], "instant");
-    configs.extend(pod_configs("deepseek-r1", &deepseek, &["recommender"], "instant"));
-    let _servers = context.model_servers("model-server", &configs, &dir).await?;
-    let alone_at = SocketAddr::new(block.gateway(), Block::GATEWAY_PORT);
-    let _alone = alone::start(context, alone_at, &gemma, &dir).await?;
-    let naive = Picks::Naive(SocketAddr::new(gemma[0], MODEL_PORT));
-    let naive = installed(context, "path-naive", naive, &gemma, &deepseek).await?;
-    let ours = installed(context, "path-ours", Picks::Ours, &gemma, &deepseek).await?;
+    let Example { manifests, pods, block } = Example::relocated()?;
+    let pods: Vec<_> = pods.into_iter().map(instant).collect();
+    let _servers = context.model_servers("model-server", &pods, &dir).await?;
+    let gemma: Vec<_> = pods.iter().filter(|pod| pod.name.starts_with("gemma3-")).collect();
+    let upstreams: Vec<_> = gemma.iter().flat_map(|pod| pod.listen.clone()).collect();
+    let [alone, with_naive, with_ours] = [50, 51, 1].map(|n| SocketAddr::new(block.address(n), GATEWAY_PORT));
+    let _alone = alone::start(context, alone, &upstreams, &dir).await?;
+    let copy = copy(&manifests, with_ours.ip(), with_naive.ip())?;
+    let mut naive = Installation::of(context, "path-naive", copy, with_naive, Picks::Naive(upstreams[0]))?;
+    naive.start("chatbot").await?;
+    let mut ours = Installation::of(context, "path-ours", manifests, with_ours, Picks::Ours)?;
+    ours.start("chatbot").await?;
     let mut chains = Vec::new();
-    for address in [alone_at, naive.gateway(), ours.gateway()] {
+    for address in [alone, with_naive, with_ours] {
         chains.push(Chain::to(address).await?);
     }
     for chain in &mut chains {
         chain.load.run(Until::Elapsed(WARM_UP)).await?;
     }
+    let picked = ours.picked().await?;
     let mut rounds = Vec::new();
     for round in 0..ROUNDS {
         rounds.push(run(&mut chains, round).await?);
     }
-    let memory = resident(&ours)?;
+    let picked = ours.picked().await? - picked;
+    ensure!(
+        chains[1].pods.keys().eq([&gemma[0].name]),
+        "the do-nothing picker was not asked: {:?}",
+        chains[1].pods
+    );
+    let answered: u64 = chains[2].pods.values().sum();
+    ensure!(picked == answered, "our picker has picked {picked} times for {answered} requests");
     let mut figures = compare(&chains, &rounds);
-    figures.extend(memory);
+    figures.extend(resident(&ours)?);
     naive.end().await?;
     ours.end().await?;
     Ok(figures)
 }
 
-async fn installed<'a>(
-    context: &'a Context,
-    name: &str,
-    picks: Picks,
-    gemma: &[IpAddr],
-    deepseek: &[IpAddr],
-) -> Result<Installation<'a>> {
-    let mut installation = Installation::new(context, name, picks)?;
-    installation.manifests.write("gemma3.yaml", &pool("gemma3", gemma))?;
-    installation.manifests.write("deepseek-r1.yaml", &pool("deepseek-r1", deepseek))?;
-    installation.manifests.write_text("route.yaml", GUIDE)?;
-    installation.start("chatbot").await?;
-    Ok(installation)
+/// The Pod with no time in it.
+fn instant(pod: PodConfig) -> PodConfig {
+    PodConfig { profile: "instant".to_owned(), max_num_seqs: 256, ..pod }
+}
+
+/// The same manifests with the Gateway on another address.
+fn copy(manifests: &Directory, from: IpAddr, to: IpAddr) -> Result<Directory> {
+    let copy = Directory::new()?;
+    for entry in fs::read_dir(manifests.path())? {
+        let name = entry?.file_name();
+        let name = name.to_str().context("file names are text")?;
+        copy.write(name, &manifests.read(name)?)?;
+    }
+    copy.replace("gateway.yaml", &format!("value: {from}\n"), &format!("value: {to}\n"))?;
+    Ok(copy)
 }
 
 /// One slice of each chain, beginning with another one in every round.
@@ -126,6 +144,9 @@ async fn run(chains: &mut [Chain], round: usize) -> Result<[Slice; 3]> {
         let slice = Slice { p50: seen.latencies.percentile(50.0), p99: seen.latencies.percentile(99.0) };
         chain.p50.push(slice.p50);
         chain.p99.push(slice.p99);
+        for pod in seen.pods {
+            *chain.pods.entry(pod).or_default() += 1;
+        }
         slices[index] = slice;
     }
     Ok(slices)
@@ -138,15 +159,16 @@ fn compare(chains: &[Chain], rounds: &[[Slice; 3]]) -> Vec<Figure> {
         format!("{} ms", of.join(" / "))
     };
     let load = format!(
-        "{CONNECTIONS} kept connections in a closed loop, {} KB chat bodies, {PODS} instant model servers, {ROUNDS} rounds \
-         of alternating {} ms slices",
+        "{CONNECTIONS} kept connections in a closed loop, {} KB chat bodies, instant model servers, {ROUNDS} rounds of \
+         alternating {} ms slices",
         PROMPT >> 10,
         SLICE.as_millis()
     );
     let ratio = |percentile: &str, medians: String| {
         format!(
-            "our chain ÷ the same Envoy configuration with a do-nothing tonic picker, {percentile} of each slice, median \
-             of the rounds' ratios; {load}; Envoy alone / do-nothing / ours: {medians}"
+            "our chain on {EXAMPLE} ÷ the same Envoy configuration with a do-nothing tonic picker (both asked over TLS, as \
+             by default), {percentile} of each slice, median of the rounds' ratios; {load}; Envoy alone / do-nothing / \
+             ours: {medians}"
         )
     };
     let added = |percentile: &str| {
@@ -168,12 +190,12 @@ fn compare(chains: &[Chain], rounds: &[[Slice; 3]]) -> Vec<Figure> {
 }
 
 fn resident(ours: &Installation<'_>) -> Result<Vec<Figure>> {
-    let how = "VmRSS after the load of path_p50_ratio, on the guide's manifests (2 pools, 5 Pods, 1 route)";
+    let how = format!("VmRSS after the load of path_p50_ratio, on {EXAMPLE}");
     let of = |child: &Option<super::child::Child>| {
         process::resident_mb(child.as_ref().context("the part runs")?.pid())
     };
     Ok(vec![
-        Figure::new(NAMES[4], of(&ours.control_plane)?, "MB", how),
+        Figure::new(NAMES[4], of(&ours.control_plane)?, "MB", how.clone()),
         Figure::new(NAMES[5], of(&ours.picker)?, "MB", how),
     ])
 }
@@ -182,6 +204,6 @@ impl Chain {
     async fn to(address: SocketAddr) -> Result<Self> {
         let bodies: Arc<[Bytes]> = (0..PROMPTS).map(|seed| Bytes::from(chat_body(seed, PROMPT))).collect();
         let load = ClosedLoop::connect(address, CONNECTIONS, "/v1/chat/completions", bodies).await?;
-        Ok(Self { load, p50: Samples::default(), p99: Samples::default() })
+        Ok(Self { load, p50: Samples::default(), p99: Samples::default(), pods: BTreeMap::new() })
     }
 }
