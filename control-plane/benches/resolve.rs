@@ -1,13 +1,14 @@
-//! Resolving one Gateway with 100, 1,000 and 10,000 HTTPRoutes: all on one host, and each on its own.
+//! Resolving one Gateway with 100, 1,000 and 10,000 HTTPRoutes: all on one host, and each on its own; from scratch,
+//! and after a change of one route.
 
 use std::{hint::black_box, sync::Arc};
 
 use control_plane::{
     api::{NamespacedName, Object},
-    gateway::{Options, resolve},
+    gateway::{Memo, Options, resolve, resolve_again},
     world::{Objects, World},
 };
-use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -86,13 +87,16 @@ fn benches(criterion: &mut Criterion) {
     group.sample_size(10);
     for (name, own_hosts) in [("one_host", false), ("own_hosts", true)] {
         for routes in [100, 1_000, 10_000] {
-            let world = world(routes, own_hosts);
+            let mut world = world(routes, own_hosts);
             group.bench_function(BenchmarkId::new(name, routes), |bencher| {
-                bencher.iter_batched(
-                    || (),
-                    |()| black_box(resolve(&world, &gateway, &options).expect("ours")),
-                    BatchSize::PerIteration,
-                );
+                bencher.iter(|| black_box(resolve(&world, &gateway, &options).expect("ours")));
+            });
+            let mut memo = Memo::default();
+            group.bench_function(BenchmarkId::new(format!("{name}_one_changed"), routes), |bencher| {
+                bencher.iter(|| {
+                    insert(&mut world.http_routes, route(7, own_hosts));
+                    black_box(resolve_again(&world, &gateway, &options, &mut memo).expect("ours"))
+                });
             });
         }
     }

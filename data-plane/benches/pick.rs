@@ -1,6 +1,8 @@
 //! One pick and its end among 10, 100 and 1,000 endpoints: four accelerator classes, fresh readings, LoRA adapters,
 //! three hundred requests in flight.
 
+mod cpu_time;
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
@@ -58,7 +60,7 @@ fn picks(c: &mut Criterion) {
         let mut rng = fastrand::Rng::with_seed(1);
         let held: Vec<_> = (0..300).filter_map(|_| pick(&pool, &ask, now, &mut rng).ok()).collect();
         group.bench_function(BenchmarkId::new("all", count), |b| {
-            b.iter(|| black_box(pick(&pool, black_box(&ask), now, &mut rng)));
+            cpu_time::iter(b, || pick(&pool, black_box(&ask), now, &mut rng));
         });
         let subset: Vec<SubsetEntry> = pool
             .snapshot()
@@ -69,7 +71,7 @@ fn picks(c: &mut Criterion) {
             .collect();
         let limited = Ask { subset: Some(&subset), ..ask };
         group.bench_function(BenchmarkId::new("subset-of-half", count), |b| {
-            b.iter(|| black_box(pick(&pool, black_box(&limited), now, &mut rng)));
+            cpu_time::iter(b, || pick(&pool, black_box(&limited), now, &mut rng));
         });
         drop(held);
     }

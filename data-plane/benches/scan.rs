@@ -1,5 +1,7 @@
 //! A page of vLLM with 54 KB, as one chunk and as the 1,448 bytes of a TCP segment.
 
+mod cpu_time;
+
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -15,7 +17,7 @@ fn scans(c: &mut Criterion) {
     {
         let mut scanner = Scanner::new(engine_named(engine));
         group.bench_function(name, |b| {
-            b.iter(|| {
+            cpu_time::iter(b, || {
                 for chunk in black_box(PAGE.as_bytes()).chunks(size.min(PAGE.len())) {
                     scanner.feed(chunk);
                 }

@@ -97,11 +97,13 @@ struct Servers<'a> {
 fn start_servers(tasks: &mut TaskSet, ext_proc: TcpListener, plain: TcpListener, servers: Servers<'_>) {
     let Servers { lanes, health, tls, workers } = servers;
     let metrics = &lanes.metrics;
-    let connections = Connections { open: metrics.connections.clone(), errors: metrics.connection_errors.clone() };
+    let connections =
+        Connections { open: metrics.connections.clone(), errors: metrics.connection_errors.clone() };
     let service = |lanes| Arc::new(Service { lanes, health: health.clone() });
     let options = Options { service: service(Some(Arc::clone(lanes))), tls, workers, connections };
     tasks.spawn(EXT_PROC, async move { Ok(server::run(ext_proc, options).await?) });
-    let options = Options { service: service(None), tls: None, workers: 1, connections: Connections::default() };
+    let options =
+        Options { service: service(None), tls: None, workers: 1, connections: Connections::default() };
     tasks.spawn("health", async move { Ok(server::run(plain, options).await?) });
 }
 

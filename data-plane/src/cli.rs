@@ -81,14 +81,16 @@ fn bytes(text: &str) -> Result<usize, String> {
         "GiB" | "Gi" => 1 << 30,
         other => return Err(format!("unit {other:?} is not one of B, KiB, MiB, GiB")),
     };
-    let number: usize = text[..digits].parse().map_err(|_| "a number is missing, write for example 32MiB".to_owned())?;
+    let number: usize =
+        text[..digits].parse().map_err(|_| "a number is missing, write for example 32MiB".to_owned())?;
     number.checked_mul(unit).ok_or_else(|| "too large".to_owned())
 }
 
 /// A time: a number with the unit ms, s or m.
 fn duration(text: &str) -> Result<std::time::Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..digits].parse().map_err(|_| "a number is missing, write for example 2s".to_owned())?;
+    let number: u64 =
+        text[..digits].parse().map_err(|_| "a number is missing, write for example 2s".to_owned())?;
     let millis = match &text[digits..] {
         "ms" => Some(number),
         "s" => number.checked_mul(1000),

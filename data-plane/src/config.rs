@@ -45,9 +45,18 @@ impl Config {
             args.secure_serving || args.cert_path.is_none(),
             "--cert-path is given but --secure-serving is false; drop one of them"
         );
-        ensure!(args.body_limit > 0, "--body-limit is 0, every request with a body would be refused; raise it");
-        ensure!(args.body_limit < 1 << 31, "--body-limit is above 2 GiB, which a gRPC message cannot carry; lower it");
-        ensure!(!args.decision_deadline.is_zero(), "--decision-deadline is 0, every request would be refused; raise it");
+        ensure!(
+            args.body_limit > 0,
+            "--body-limit is 0, every request with a body would be refused; raise it"
+        );
+        ensure!(
+            args.body_limit < 1 << 31,
+            "--body-limit is above 2 GiB, which a gRPC message cannot carry; lower it"
+        );
+        ensure!(
+            !args.decision_deadline.is_zero(),
+            "--decision-deadline is 0, every request would be refused; raise it"
+        );
         ensure!(args.max_in_flight > 0, "--max-in-flight is 0, every request would be refused; raise it");
         let source = source(&args)?;
         let tls = args.secure_serving.then(|| tls::acceptor(args.cert_path.as_deref())).transpose()?;

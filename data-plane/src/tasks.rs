@@ -23,7 +23,11 @@ pub struct Ended {
 
 impl TaskSet {
     /// Starts a task.
-    pub fn spawn(&mut self, name: &'static str, task: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+    pub fn spawn(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    ) {
         let id = self.tasks.spawn(task).id();
         self.names.insert(id, name);
     }

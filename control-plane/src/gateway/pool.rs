@@ -34,6 +34,7 @@ const PICKER_MODE: &str = "signalbox.dev/picker-mode";
 const PICKER_TLS: &str = "signalbox.dev/picker-tls";
 
 /// A pool, looked at.
+#[derive(Debug)]
 pub(super) struct ResolvedPool {
     /// Its cluster, or why requests to it are refused.
     pub(super) cluster: Result<Cluster, Fault>,
@@ -57,7 +58,7 @@ pub(super) fn resolve(world: &World, pool: &InferencePool, options: &Options) ->
     let key = pool.key();
     let found = match &pool.spec.endpoint_picker_ref {
         reference if is_served_by_default(pool, options) => {
-            let failure_mode = reference.as_ref().map(|r| r.failure_mode.clone()).unwrap_or_default();
+            let failure_mode = reference.as_ref().map(failure_mode).unwrap_or_default();
             Ok(options.default_picker.as_ref().map(|default| by_default(default, failure_mode)))
         }
         None => Ok(None),
@@ -70,8 +71,7 @@ pub(super) fn resolve(world: &World, pool: &InferencePool, options: &Options) ->
             "InferencePool {key} spec.appProtocol: {word:?} is not spoken to model servers; use http or kubernetes.io/h2c"
         ))),
     };
-    let fails_open = |r: &EndpointPickerRef| r.failure_mode == FailureMode::FailOpen;
-    let open = pool.spec.endpoint_picker_ref.as_ref().is_some_and(fails_open);
+    let open = pool.spec.endpoint_picker_ref.as_ref().map(failure_mode) == Some(FailureMode::FailOpen);
     let picker = match &found {
         Ok(found) => Ok(found.as_ref().map(|(picker, _)| picker.clone())),
         Err(_) if open => Ok(None),
@@ -179,10 +179,15 @@ fn by_reference(
         false => PickerMode::FullDuplex,
     };
     let cluster = picker_cluster(&key, port, security);
-    Ok((
-        Picker { cluster: cluster.name.clone(), failure_mode: reference.failure_mode.clone(), mode },
-        cluster,
-    ))
+    Ok((Picker { cluster: cluster.name.clone(), failure_mode: failure_mode(reference), mode }, cluster))
+}
+
+/// A word that is not known fails closed.
+fn failure_mode(reference: &EndpointPickerRef) -> FailureMode {
+    match reference.failure_mode {
+        FailureMode::FailOpen => FailureMode::FailOpen,
+        FailureMode::FailClose | FailureMode::Unknown(_) => FailureMode::FailClose,
+    }
 }
 
 fn picker_cluster(service: &NamespacedName, port: u16, security: PickerSecurity) -> Cluster {

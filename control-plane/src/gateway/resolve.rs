@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Options,
+    Memo, Options,
     attach::{Attacher, Attachment},
     base_models::base_models,
     class::is_ours,
@@ -15,7 +15,7 @@ use super::{
     models::{self, Catalogue},
     pool::{self, Referrers},
     report::Reports,
-    route::{self, Backends, CompiledRoute},
+    route::{CompiledRoute, Found},
     status,
     virtual_host::Ports,
 };
@@ -36,7 +36,7 @@ pub struct Resolved {
 /// A route of the Gateway with all that is known about it.
 struct RouteOf<'w> {
     route: &'w Arc<HttpRoute>,
-    compiled: CompiledRoute,
+    compiled: Arc<CompiledRoute>,
     attachments: Vec<Attachment<'w>>,
 }
 
@@ -46,21 +46,27 @@ type Clusters = BTreeMap<ClusterName, Arc<Cluster>>;
 ///
 /// The result depends on the objects alone, not on the order in which they were read.
 pub fn resolve(world: &World, gateway: &NamespacedName, options: &Options) -> Option<Resolved> {
+    resolve_again(world, gateway, options, &mut Memo::default())
+}
+
+/// Resolves a Gateway, using what is kept of an earlier time; the result is that of [`resolve`].
+pub fn resolve_again(
+    world: &World,
+    gateway: &NamespacedName,
+    options: &Options,
+    memo: &mut Memo,
+) -> Option<Resolved> {
     if !is_ours(world, gateway, options) {
         return None;
     }
     let object = world.gateways.get(gateway)?;
     let listeners = listeners(object, options);
     let mut attacher = Attacher::new(world, gateway, &listeners);
-    let mut backends = Backends::new(world, options);
-    let routes: Vec<RouteOf<'_>> = world
-        .routes_of(gateway)
-        .map(|route| RouteOf {
-            route,
-            attachments: attacher.attach(route),
-            compiled: route::compile(route, &mut backends),
-        })
+    let compiled = memo.compile(world, options, world.routes_of(gateway)).into_iter();
+    let routes: Vec<RouteOf<'_>> = compiled
+        .map(|(route, compiled)| RouteOf { route, attachments: attacher.attach(route), compiled })
         .collect();
+    let found = &memo.found;
 
     let refusal = status::gateway_refusal(object);
     let mut ports = Ports::new(if refusal.is_none() { &listeners } else { &[] });
@@ -70,7 +76,7 @@ pub fn resolve(world: &World, gateway: &NamespacedName, options: &Options) -> Op
         }
     }
     let ports = ports.into_sorted();
-    let clusters = clusters(&ports, &backends);
+    let clusters = clusters(&ports, found);
     let ir = ir::Gateway {
         name: gateway.clone(),
         listeners: sockets(world, ports, &clusters, gateway, options),
@@ -78,7 +84,7 @@ pub fn resolve(world: &World, gateway: &NamespacedName, options: &Options) -> Op
     };
     let reports = Reports {
         gateway: status::gateway(object, refusal, &listeners, &attached(&routes)),
-        pools: pools(&routes, &backends),
+        pools: pools(&routes, found),
         routes: routes.iter().map(RouteOf::reports).collect(),
     };
     Some(Resolved { ir, reports })
@@ -119,10 +125,7 @@ fn attached(routes: &[RouteOf<'_>]) -> BTreeMap<usize, u32> {
 }
 
 /// Reports of the pools that routes refer to.
-fn pools(
-    routes: &[RouteOf<'_>],
-    backends: &Backends<'_>,
-) -> BTreeMap<NamespacedName, super::report::PoolReport> {
+fn pools(routes: &[RouteOf<'_>], found: &Found) -> BTreeMap<NamespacedName, super::report::PoolReport> {
     let mut referrers: BTreeMap<&NamespacedName, Referrers> = BTreeMap::new();
     for route in routes {
         for pool in &route.compiled.pools {
@@ -137,18 +140,18 @@ fn pools(
             }
         }
     }
-    let found = referrers.into_iter().filter_map(|(key, referrers)| {
-        let (object, resolved) = backends.found_pool(key)?;
+    let reports = referrers.into_iter().filter_map(|(key, referrers)| {
+        let (object, resolved) = found.pool(key)?;
         Some((key.clone(), pool::report(object, resolved, &referrers)))
     });
-    found.collect()
+    reports.collect()
 }
 
 /// The clusters that the routes name.
-fn clusters(ports: &BTreeMap<u16, BTreeMap<String, Vec<Arc<Route>>>>, backends: &Backends<'_>) -> Clusters {
+fn clusters(ports: &BTreeMap<u16, BTreeMap<String, Vec<Arc<Route>>>>, found: &Found) -> Clusters {
     let routes = ports.values().flat_map(BTreeMap::values).flatten();
     let names: BTreeSet<&ClusterName> = routes.flat_map(|route| targets(route)).collect();
-    let clusters = backends.clusters(names.into_iter()).into_iter();
+    let clusters = found.clusters(names.into_iter()).into_iter();
     clusters.map(|(name, cluster)| (name, Arc::new(cluster))).collect()
 }
 

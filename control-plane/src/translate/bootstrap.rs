@@ -72,8 +72,8 @@ pub fn bootstrap(params: &BootstrapParams) -> String {
                 "grpc_services": [{"envoy_grpc": {"cluster_name": "xds"}}],
             },
             // Never ready with an empty configuration: wait for the first answer.
-            "cds_config": source.clone(),
-            "lds_config": source,
+            "cds_config": &source,
+            "lds_config": &source,
         },
         "static_resources": {"clusters": clusters, "listeners": listeners},
         "stats_config": {"use_all_default_tags": true},
@@ -96,7 +96,7 @@ fn socket(host: &str, port: u16) -> Value {
     json!({"socket_address": {"address": host, "port_value": port}})
 }
 
-fn assignment(name: &str, address: Value) -> Value {
+fn assignment(name: &str, address: &Value) -> Value {
     let endpoint = json!({"endpoint": {"address": address}});
     json!({"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]})
 }
@@ -120,7 +120,7 @@ fn ads_cluster(params: &BootstrapParams) -> Value {
         "circuit_breakers": {"thresholds": [
             {"max_connections": 100_000, "max_pending_requests": 100_000, "max_requests": 100_000},
         ]},
-        "load_assignment": assignment("xds", socket(&params.ads_host, params.ads_port)),
+        "load_assignment": assignment("xds", &socket(&params.ads_host, params.ads_port)),
     });
     if !by_address {
         cluster["dns_lookup_family"] = json!("ALL");
@@ -133,7 +133,7 @@ fn admin_cluster(admin: SocketAddr) -> Value {
         "name": "admin",
         "type": "STATIC",
         "connect_timeout": "1s",
-        "load_assignment": assignment("admin", address(admin)),
+        "load_assignment": assignment("admin", &address(admin)),
     })
 }
 

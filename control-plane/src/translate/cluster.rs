@@ -32,7 +32,7 @@ use envoy_types::pb::{
 };
 
 use super::{
-    lb_policy,
+    lb_policy, names,
     value::{ads, any, duration, millis, seconds, uint32},
 };
 use crate::gateway::ir::{Cluster, PickerSecurity, Protocol, Upstream};
@@ -76,9 +76,9 @@ pub(super) fn cluster(cluster: &Cluster) -> PbCluster {
     match &cluster.upstream {
         Upstream::Pool(_, Some(_)) => resource.load_balancing_policy = Some(lb_policy::picked()),
         Upstream::Pool(_, None) | Upstream::Service(..) => {}
-        Upstream::Picker(_, _, security) => {
+        Upstream::Picker(service, port, security) => {
             protocol = Protocol::Http2;
-            resource.health_checks.push(picker_health());
+            resource.health_checks.push(picker_health(names::authority(service, *port)));
             if *security == PickerSecurity::TlsUnverified {
                 resource.transport_socket = Some(unverified_tls());
             }
@@ -132,7 +132,7 @@ fn options(protocol: Protocol) -> Any {
 }
 
 /// Envoy has to know beforehand that a picker is down: once a stream has begun it cannot fail open any more.
-fn picker_health() -> HealthCheck {
+fn picker_health(authority: String) -> HealthCheck {
     HealthCheck {
         timeout: millis(500),
         interval: seconds(1),
@@ -142,6 +142,7 @@ fn picker_health() -> HealthCheck {
         healthy_threshold: uint32(1),
         health_checker: Some(HealthChecker::GrpcHealthCheck(GrpcHealthCheck {
             service_name: "envoy.service.ext_proc.v3.ExternalProcessor".to_owned(),
+            authority,
             ..Default::default()
         })),
         ..Default::default()

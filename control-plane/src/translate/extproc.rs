@@ -24,7 +24,7 @@ use envoy_types::pb::{
 };
 
 use super::{
-    names::{LB_NAMESPACE, NO_CLUSTER, POOL_METADATA, SUBSET_NAMESPACE},
+    names::{self, LB_NAMESPACE, NO_CLUSTER, POOL_METADATA, SUBSET_NAMESPACE},
     settings::Settings,
     value::{any, boolean, duration, millis, uint32},
 };
@@ -55,11 +55,8 @@ pub(super) fn filter(settings: &Settings) -> ExternalProcessor {
 
 /// A pool's picker, for the pool's weighted entry. `cluster` is the picker's own.
 pub(super) fn per_pool(pool: &NamespacedName, picker: &Picker, cluster: Option<&Cluster>) -> Any {
-    // Never the cluster's name, which has slashes: HTTP/2 servers refuse such an authority.
     let authority = match cluster.map(|c| &c.upstream) {
-        Some(Upstream::Picker(service, port, _)) => {
-            format!("{}.{}.svc:{port}", service.name, service.namespace)
-        }
+        Some(Upstream::Picker(service, port, _)) => names::authority(service, *port),
         _ => "picker".to_owned(),
     };
     let mut grpc = service(picker.cluster.as_str(), authority);

@@ -1,5 +1,7 @@
 //! Names that appear in resources, and headers with a meaning.
 
+use crate::api::NamespacedName;
+
 /// Header with the model that the client names.
 pub(super) const MODEL_HEADER: &str = "x-gateway-model-name";
 /// Header with the base model of the model that the client names.
@@ -33,6 +35,12 @@ pub(super) const TOKEN_FILTER: &str = "token-usage";
 
 /// A cluster that never exists: routes to it are answered by the proxy.
 pub(super) const NO_CLUSTER: &str = "signalbox/none";
+
+/// The `:authority` of requests to a Service of pickers. Envoy's default is the cluster's name, whose slashes HTTP/2
+/// servers refuse.
+pub(super) fn authority(service: &NamespacedName, port: u16) -> String {
+    format!("{}.{}.svc:{port}", service.name, service.namespace)
+}
 
 /// The listener of a port. Stable, so that edits update it in place.
 pub(super) fn listener(port: u16) -> String {

@@ -64,12 +64,10 @@ pub(super) fn encode(
     version: Version,
     previous: Option<EncodedHost>,
 ) -> EncodedHost {
-    if let Some(previous) = previous.as_ref()
-        && previous.context == version
-        && Arc::ptr_eq(&previous.source, host)
-    {
-        return previous.clone();
-    }
+    let previous = match previous {
+        Some(same) if same.context == version && Arc::ptr_eq(&same.source, host) => return same,
+        previous => previous,
+    };
     let (scans, reach) = plan(host, http);
     let known = Known::new(previous.as_ref(), version);
     let routes: Vec<_> =

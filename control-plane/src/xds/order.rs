@@ -114,6 +114,11 @@ impl Leaving {
         }
     }
 
+    /// Begins the grace anew: what replaces the routes is not sent yet, or is rejected.
+    pub(super) fn restart(&mut self, now: Instant) {
+        self.names.values_mut().for_each(|since| *since = now);
+    }
+
     /// Keeps only what the client still asks for.
     pub(super) fn retain(&mut self, keep: impl Fn(ResourceType, &Arc<str>) -> bool) {
         self.names.retain(|(kind, name), _| keep(*kind, name));
@@ -132,7 +137,7 @@ impl Leaving {
             self.settled.get_or_insert(now);
         }
         if referrers.rejected {
-            self.names.values_mut().for_each(|since| *since = now);
+            self.restart(now);
         }
         let due = |since: &Instant| match self.settled {
             Some(settled) => now >= settled + timing.linger,

@@ -101,7 +101,8 @@ impl Lanes {
     fn open(&self, key: String) -> Arc<Lane> {
         let mut lanes = self.lanes.write();
         lanes.retain(|key, lane| Arc::strong_count(lane) > 1 || self.pools.get(key).is_some());
-        let lane = |key: &String| Lane { gate: Gate::new(self.policy.limits), metrics: self.metrics.pool(key) };
+        let lane =
+            |key: &String| Lane { gate: Gate::new(self.policy.limits), metrics: self.metrics.pool(key) };
         Arc::clone(lanes.entry(key).or_insert_with_key(|key| Arc::new(lane(key))))
     }
 }
@@ -118,7 +119,9 @@ mod tests {
         let set = |name: &str| {
             let name = v1::PoolName { namespace: "ns".to_owned(), name: name.to_owned() };
             let changed = vec![v1::PoolSnapshot { name: Some(name), ..Default::default() }];
-            assert!(pools.apply(v1::WatchResponse { changed, synced: true, ..Default::default() }).is_empty());
+            assert!(
+                pools.apply(v1::WatchResponse { changed, synced: true, ..Default::default() }).is_empty()
+            );
         };
         let limits = Limits { max_in_flight: 9, sheddable_in_flight: 9 };
         let policy = Policy { body_limit: 1, decision_deadline: Duration::from_secs(1), limits };

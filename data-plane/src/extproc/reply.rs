@@ -38,7 +38,7 @@ pub enum Reply {
         part: Part,
         /// "ip:port", in order of preference, separated by commas.
         endpoints: String,
-        /// Length of the body that follows, for Envoy drops the client's content-length in full duplex.
+        /// Length of the body that follows, where the client's content-length does not hold any more.
         content_length: Option<usize>,
         /// The body to send instead of the buffered one.
         body: Option<Bytes>,

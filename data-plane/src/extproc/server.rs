@@ -55,7 +55,9 @@ struct Worker {
 
 /// Opens a listener; the error names the address.
 pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|e| io::Error::new(e.kind(), format!("cannot listen on {address}: {e}")))
+    TcpListener::bind(address)
+        .await
+        .map_err(|e| io::Error::new(e.kind(), format!("cannot listen on {address}: {e}")))
 }
 
 /// Serves `listener` until it is told to close and every call has ended.
@@ -95,7 +97,8 @@ pub async fn run(listener: TcpListener, options: Options) -> io::Result<()> {
 async fn hand_over(workers: &[Worker], stream: TcpStream, connections: &Connections) {
     let handed = async {
         stream.set_nodelay(true)?;
-        let worker = workers.iter().min_by_key(|w| w.open.load(Ordering::Relaxed)).expect("at least one worker");
+        let worker =
+            workers.iter().min_by_key(|w| w.open.load(Ordering::Relaxed)).expect("at least one worker");
         worker.open.fetch_add(1, Ordering::Relaxed);
         worker.queue.send(stream.into_std()?).await.map_err(io::Error::other)
     };

@@ -167,7 +167,9 @@ impl Session {
         self.head = Head::default();
         let whole = std::mem::take(&mut self.whole);
         if self.modes.request != BodyMode::FullDuplex || end == Part::RequestHeaders {
-            turn.replies.push(Reply::Destination { part: end, endpoints, content_length: None, body });
+            // Envoy answers 503 to a body of another length than the content-length that it holds.
+            let content_length = body.as_ref().map(Bytes::len);
+            turn.replies.push(Reply::Destination { part: end, endpoints, content_length, body });
             return Next::Read;
         }
         let whole = body.unwrap_or(whole);

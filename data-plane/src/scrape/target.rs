@@ -38,8 +38,6 @@ pub(super) enum End {
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) slot: Arc<Slot>,
-    /// The endpoint's `engine`, as told.
-    pub(super) told: String,
     engine: Option<&'static Engine>,
     page: Page,
     /// For an unknown engine: the second path is tried after the first gave nothing.
@@ -56,7 +54,6 @@ impl Target {
         let mut target = Self {
             connection: Connection::new(slot.address()),
             slot,
-            told: told.to_owned(),
             engine,
             page: if narrows { Page::Narrow } else { Page::Whole },
             second_path: false,

@@ -92,6 +92,8 @@ async fn scrape(
 #[derive(Debug)]
 struct Entry {
     slot: Arc<Slot>,
+    /// The endpoint's engine, as told.
+    engine: String,
     /// None while it is being scraped.
     target: Option<Box<Target>>,
     started: Instant,
@@ -128,11 +130,11 @@ impl Schedule {
             for endpoint in &pool.snapshot().endpoints {
                 let address = endpoint.address();
                 let same = |entry: &Entry| {
-                    let engine = entry.target.as_ref().is_none_or(|target| target.told == endpoint.engine);
-                    Arc::ptr_eq(&entry.slot, &endpoint.slot) && engine
+                    Arc::ptr_eq(&entry.slot, &endpoint.slot) && entry.engine == endpoint.engine
                 };
                 let entry = old.remove(&address).filter(same).unwrap_or_else(|| Entry {
                     slot: Arc::clone(&endpoint.slot),
+                    engine: endpoint.engine.clone(),
                     target: Some(Box::new(Target::new(
                         Arc::clone(&endpoint.slot),
                         &endpoint.engine,

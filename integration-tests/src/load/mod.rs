@@ -17,7 +17,7 @@ use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{failure::Failure, latency::Latency, pace::Pace, request::LoadRequest};
-use crate::client::Client;
+use crate::client::{Client, DEADLINE};
 
 /// What is sent, and how often.
 #[derive(Clone)]
@@ -30,6 +30,8 @@ pub struct Load {
     pub pace: Pace,
     /// For how long requests are begun.
     pub duration: Duration,
+    /// How long one request may take.
+    pub deadline: Duration,
 }
 
 /// What came of it.
@@ -62,6 +64,11 @@ pub struct Running {
 }
 
 impl Load {
+    /// A load of one kind of request.
+    pub fn of(client: &Client, request: LoadRequest, pace: Pace, duration: Duration) -> Self {
+        Self { client: client.clone(), requests: vec![request], pace, duration, deadline: DEADLINE }
+    }
+
     /// Runs to the end of the duration and of the last answer.
     pub async fn run(self) -> Report {
         self.start().finish().await
@@ -167,7 +174,7 @@ impl fmt::Display for Report {
 async fn once(load: Arc<Load>, number: u64, start: Instant, report: Arc<Mutex<Report>>) {
     report.lock().sent += 1;
     let index = usize::try_from(number % load.requests.len() as u64).expect("below the number of requests");
-    let outcome = load.requests[index].send(&load.client).await;
+    let outcome = load.requests[index].send(&load.client, load.deadline).await;
     report.lock().record(outcome, start.elapsed());
 }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::Failure;
 use crate::{
-    client::{Client, DEADLINE, Events, Reply},
+    client::{Client, Events, Reply},
     simulator::body_hash,
 };
 
@@ -66,8 +66,8 @@ impl LoadRequest {
         self
     }
 
-    pub(super) async fn send(&self, client: &Client) -> Result<Good, (Failure, String)> {
-        let whole = tokio::time::timeout(DEADLINE, self.exchange(client)).await;
+    pub(super) async fn send(&self, client: &Client, deadline: Duration) -> Result<Good, (Failure, String)> {
+        let whole = tokio::time::timeout(deadline, self.exchange(client)).await;
         whole.unwrap_or_else(|_| Err((Failure::Timeout, "the answer is not complete".into())))
     }
 

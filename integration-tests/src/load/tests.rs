@@ -14,7 +14,13 @@ async fn server(settings: &str) -> (Fleet, Client) {
 
 fn load(client: &Client, pace: Pace, millis: u64) -> Load {
     let requests = vec![LoadRequest::completion("m", "a b c", 3), LoadRequest::stream("m", "d e f", 5)];
-    Load { client: client.clone(), requests, pace, duration: Duration::from_millis(millis) }
+    Load {
+        client: client.clone(),
+        requests,
+        pace,
+        duration: Duration::from_millis(millis),
+        deadline: DEADLINE,
+    }
 }
 
 #[tokio::test]
@@ -48,14 +54,14 @@ async fn failures_are_told_apart() {
         (LoadRequest::completion("m", "a", 1).from_pods("gemma"), Failure::Content),
     ];
     for (request, expected) in kinds {
-        let (failure, text) = request.send(&client).await.expect_err("a fault");
+        let (failure, text) = request.send(&client, DEADLINE).await.expect_err("a fault");
         assert_eq!(failure, expected, "{text}");
     }
     pod.set_faults(Faults { refuse: true, ..Faults::default() });
     let refused = async {
         loop {
             let fresh = Client::new(client.address());
-            if let Err((failure, _)) = LoadRequest::completion("m", "a", 1).send(&fresh).await {
+            if let Err((failure, _)) = LoadRequest::completion("m", "a", 1).send(&fresh, DEADLINE).await {
                 return failure;
             }
         }

@@ -64,7 +64,18 @@ impl Stack {
     /// # Errors
     /// As [`Stack::start`].
     pub async fn guide() -> Result<Self> {
-        let example = Example::relocated()?;
+        Self::guide_at(1.0).await
+    }
+
+    /// Starts the guide's example with Pods that are faster by a factor.
+    ///
+    /// # Errors
+    /// As [`Stack::start`].
+    pub async fn guide_at(speed: f64) -> Result<Self> {
+        let mut example = Example::relocated()?;
+        for pod in &mut example.pods {
+            pod.speed = speed;
+        }
         let fleet = Fleet::start(example.pods).await?;
         Self::start(example.manifests, fleet).await
     }
@@ -77,6 +88,17 @@ impl Stack {
     /// The run directory.
     pub fn run_dir(&self) -> &Path {
         &self.run_dir
+    }
+
+    /// What `signalbox status` says: its exit code and its text.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub async fn signalbox_status(&self) -> Result<(i32, String)> {
+        let mut command = tokio::process::Command::new(binaries::named("signalbox")?);
+        let output = command.args(["status", "--run-dir"]).arg(&self.run_dir).output().await?;
+        let text = [output.stdout, output.stderr].concat();
+        Ok((output.status.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned()))
     }
 
     /// The process `signalbox standalone`.

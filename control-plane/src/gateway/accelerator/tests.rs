@@ -66,77 +66,72 @@ fn classes_read_as_themselves() {
 fn sources_in_order_of_trust() {
     let one = json!("1");
     let gpu = Some(("nvidia.com/gpu", &one));
-    let none = json!({});
+    let none = || json!({});
     let h100 = json!({ "nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3", "nvidia.com/gpu.memory": "81559" });
     for (pod_labels, resource, node_labels, expected) in [
         (json!({ "signalbox.dev/accelerator": "l4" }), gpu, h100.clone(), "nvidia-l4 x1 24"),
         (json!({ "cloud.google.com/gke-accelerator": "nvidia-l4" }), gpu, h100.clone(), "nvidia-l4 x1 24"),
-        (none.clone(), gpu, h100.clone(), "nvidia-h100-80gb x1 79"),
-        (none.clone(), None, h100.clone(), "nvidia-h100-80gb x0 79"),
+        (none(), gpu, h100.clone(), "nvidia-h100-80gb x1 79"),
+        (none(), None, h100.clone(), "nvidia-h100-80gb x0 79"),
         (
-            none.clone(),
+            none(),
             gpu,
             json!({ "nvidia.com/gpu.product": "NVIDIA-A100", "nvidia.com/gpu.memory": "81920" }),
             "nvidia-a100-80gb x1 80",
         ),
+        (none(), gpu, json!({ "node.kubernetes.io/instance-type": "p5.48xlarge" }), "nvidia-h100-80gb x1 80"),
         (
-            none.clone(),
-            gpu,
-            json!({ "node.kubernetes.io/instance-type": "p5.48xlarge" }),
-            "nvidia-h100-80gb x1 80",
-        ),
-        (
-            none.clone(),
+            none(),
             gpu,
             json!({ "node.kubernetes.io/instance-type": "a2-ultragpu-8g" }),
             "nvidia-a100-80gb x1 80",
         ),
         (
-            none.clone(),
+            none(),
             gpu,
             json!({ "node.kubernetes.io/instance-type": "Standard_NC40ads_H100_v5" }),
             "nvidia-h100-94gb x1 94",
         ),
-        (none.clone(), gpu, json!({ "node.kubernetes.io/instance-type": "m7i.large" }), "nvidia x1 0"),
+        (none(), gpu, json!({ "node.kubernetes.io/instance-type": "m7i.large" }), "nvidia x1 0"),
         (
-            none.clone(),
+            none(),
             gpu,
             json!({ "karpenter.k8s.aws/instance-gpu-name": "l40s", "karpenter.k8s.aws/instance-gpu-memory": "45776" }),
             "nvidia-l40s x1 44",
         ),
         (
-            none.clone(),
+            none(),
             Some(("google.com/tpu", &json!(4))),
             json!({ "cloud.google.com/gke-tpu-accelerator": "tpu-v5-lite-podslice" }),
             "tpu-v5e x4 16",
         ),
         (
-            none.clone(),
+            none(),
             Some(("amd.com/gpu", &json!("8"))),
             json!({ "amd.com/gpu.product-name": "AMD_Instinct_MI300X_OAM" }),
             "amd-mi300x x8 192",
         ),
         (
-            none.clone(),
+            none(),
             Some(("habana.ai/gaudi", &one)),
             json!({ "habana.ai/hpu.type": "gaudi2" }),
             "intel-gaudi2 x1 96",
         ),
         (
-            none.clone(),
+            none(),
             Some(("aws.amazon.com/neuron", &one)),
             json!({ "node.kubernetes.io/instance-type": "trn2.48xlarge" }),
             "aws-trainium2 x1 96",
         ),
         // A node with devices of two vendors: the Pod's resource tells which it uses.
-        (none.clone(), Some(("gpu.intel.com/xe", &one)), h100.clone(), "intel x1 0"),
+        (none(), Some(("gpu.intel.com/xe", &one)), h100.clone(), "intel x1 0"),
         (
-            none.clone(),
+            json!({}),
             Some(("nvidia.com/mig-1g.10gb", &json!("2"))),
             h100,
             "nvidia-h100-80gb-mig-1g.10gb x2 10",
         ),
-        (none.clone(), Some(("nvidia.com/mig-1g.10gb", &one)), json!({}), "nvidia-mig-1g.10gb x1 10"),
+        (json!({}), Some(("nvidia.com/mig-1g.10gb", &one)), json!({}), "nvidia-mig-1g.10gb x1 10"),
         (json!({}), Some(("cpu", &json!("8"))), json!({}), " x0 0"),
     ] {
         let shown = show(&accelerator(&pod(&pod_labels, resource), Some(&node(&node_labels))));

@@ -1,6 +1,6 @@
 //! Looks up what routes refer to; each backend once, however many routes name it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     api::{BackendRef, InferencePool, NamespacedName, group},
@@ -15,12 +15,18 @@ use crate::{
     world::World,
 };
 
-/// The backends of one Gateway's routes.
+/// Looks up backends in a World.
 pub(in crate::gateway) struct Backends<'w> {
     world: &'w World,
     options: &'w Options,
+    found: &'w mut Found,
+}
+
+/// What the routes of one Gateway refer to, as far as it was looked up.
+#[derive(Debug, Default)]
+pub(in crate::gateway) struct Found {
     services: BTreeMap<(NamespacedName, Option<u16>), Result<Cluster, Fault>>,
-    pools: BTreeMap<NamespacedName, Option<(&'w InferencePool, ResolvedPool)>>,
+    pools: BTreeMap<NamespacedName, Option<(Arc<InferencePool>, ResolvedPool)>>,
 }
 
 /// What a reference turned out to be.
@@ -34,9 +40,9 @@ pub(super) struct Resolution {
 }
 
 impl<'w> Backends<'w> {
-    /// No backends yet.
-    pub(in crate::gateway) fn new(world: &'w World, options: &'w Options) -> Self {
-        Self { world, options, services: BTreeMap::new(), pools: BTreeMap::new() }
+    /// Looks up backends, except those that were found before in an equal World.
+    pub(in crate::gateway) fn new(world: &'w World, options: &'w Options, found: &'w mut Found) -> Self {
+        Self { world, options, found }
     }
 
     /// Looks up a backend of a rule of a route in `namespace`.
@@ -60,7 +66,7 @@ impl<'w> Backends<'w> {
                 });
                 let permitted = self.permitted(namespace, group::INFERENCE, "InferencePool", &key);
                 let target = permitted.and_then(|()| self.pool(&key));
-                let exists = self.pools.get(&key).is_some_and(Option::is_some);
+                let exists = self.found.pools.get(&key).is_some_and(Option::is_some);
                 let known =
                     exists && target.as_ref().err().is_none_or(|f| f.reason != Some("RefNotPermitted"));
                 Resolution { target, note, pool: known.then_some(key) }
@@ -78,6 +84,51 @@ impl<'w> Backends<'w> {
             )),
             _ => self.resolve(namespace, reference).target,
         }
+    }
+
+    fn permitted(&self, from: &str, to_group: &str, to_kind: &str, to: &NamespacedName) -> Result<(), Fault> {
+        if grant::route_may_refer(self.world, from, to_group, to_kind, to) {
+            return Ok(());
+        }
+        Err(Fault::not_permitted(format!(
+            "{to_kind} {to} is in another namespace; add a ReferenceGrant in namespace {} from HTTPRoute in namespace \
+             {from} to {to_kind}",
+            to.namespace
+        )))
+    }
+
+    fn service(&mut self, key: NamespacedName, port: Option<u16>) -> Result<ClusterName, Fault> {
+        let id = (key, port);
+        if let Some(found) = self.found.services.get(&id) {
+            return found.as_ref().map(|cluster| cluster.name.clone()).map_err(Clone::clone);
+        }
+        let found = service::cluster(self.world, &id.0, port);
+        let target = found.as_ref().map(|cluster| cluster.name.clone()).map_err(Clone::clone);
+        self.found.services.insert(id, found);
+        target
+    }
+
+    fn pool(&mut self, key: &NamespacedName) -> Result<ClusterName, Fault> {
+        if !self.found.pools.contains_key(key) {
+            let found = self.world.pools.get(key);
+            let found = found.map(|pool| (Arc::clone(pool), pool::resolve(self.world, pool, self.options)));
+            self.found.pools.insert(key.clone(), found);
+        }
+        match self.found.pools.get(key).and_then(Option::as_ref) {
+            Some((_, pool)) => {
+                pool.cluster.as_ref().map(|cluster| cluster.name.clone()).map_err(Clone::clone)
+            }
+            None => Err(Fault::backend_not_found(format!(
+                "InferencePool {key} does not exist; create it or correct the name"
+            ))),
+        }
+    }
+}
+
+impl Found {
+    /// How many references were looked up.
+    pub(in crate::gateway) fn len(&self) -> usize {
+        self.services.len() + self.pools.len()
     }
 
     /// The clusters of these names, with those of their pickers.
@@ -106,49 +157,11 @@ impl<'w> Backends<'w> {
     }
 
     /// A pool that some route refers to.
-    pub(in crate::gateway) fn found_pool(
+    pub(in crate::gateway) fn pool(
         &self,
         key: &NamespacedName,
-    ) -> Option<&(&'w InferencePool, ResolvedPool)> {
+    ) -> Option<&(Arc<InferencePool>, ResolvedPool)> {
         self.pools.get(key)?.as_ref()
-    }
-
-    fn permitted(&self, from: &str, to_group: &str, to_kind: &str, to: &NamespacedName) -> Result<(), Fault> {
-        if grant::route_may_refer(self.world, from, to_group, to_kind, to) {
-            return Ok(());
-        }
-        Err(Fault::not_permitted(format!(
-            "{to_kind} {to} is in another namespace; add a ReferenceGrant in namespace {} from HTTPRoute in namespace \
-             {from} to {to_kind}",
-            to.namespace
-        )))
-    }
-
-    fn service(&mut self, key: NamespacedName, port: Option<u16>) -> Result<ClusterName, Fault> {
-        let id = (key, port);
-        if let Some(found) = self.services.get(&id) {
-            return found.as_ref().map(|cluster| cluster.name.clone()).map_err(Clone::clone);
-        }
-        let found = service::cluster(self.world, &id.0, port);
-        let target = found.as_ref().map(|cluster| cluster.name.clone()).map_err(Clone::clone);
-        self.services.insert(id, found);
-        target
-    }
-
-    fn pool(&mut self, key: &NamespacedName) -> Result<ClusterName, Fault> {
-        if !self.pools.contains_key(key) {
-            let found = self.world.pools.get(key);
-            let found = found.map(|pool| (&**pool, pool::resolve(self.world, pool, self.options)));
-            self.pools.insert(key.clone(), found);
-        }
-        match self.pools.get(key).and_then(Option::as_ref) {
-            Some((_, pool)) => {
-                pool.cluster.as_ref().map(|cluster| cluster.name.clone()).map_err(Clone::clone)
-            }
-            None => Err(Fault::backend_not_found(format!(
-                "InferencePool {key} does not exist; create it or correct the name"
-            ))),
-        }
     }
 }
 

@@ -16,7 +16,7 @@ mod timeouts;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-pub(super) use backends::Backends;
+pub(super) use backends::{Backends, Found};
 use filters::RuleFilters;
 
 use super::{

@@ -6,6 +6,7 @@ mod filters;
 mod gateways;
 mod guide;
 mod isolation;
+mod memo;
 mod models;
 mod order;
 mod pools;

@@ -59,7 +59,7 @@ metadata: {name: p}
 spec: {selector: {matchLabels: {a: b}}, targetPorts: [{number: 8000}]}";
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn the_order_of_objects_changes_nothing(

@@ -19,7 +19,7 @@ local REFUSALS = {
   model_required = { 400, 'The request names no model. Send a JSON object with a string member \\"model\\" and content-type application/json.' },
   invalid_json = { 400, 'The request body is not a valid JSON object, so its model cannot be read.' },
   duplicate_model = { 400, 'The request body has more than one member \\"model\\".' },
-  invalid_model = { 400, 'The member \\"model\\" must be a non-empty string of at most 256 bytes without control characters.' },
+  invalid_model = { 400, 'The member \\"model\\" must be a non-empty string of at most 256 bytes, without control characters or spaces around it.' },
   body_too_complex = { 400, 'The request body has too many JSON tokens for its model to be read.' },
   unsupported_encoding = { 415, 'The request body is compressed, so its model cannot be read. Send it without content-encoding.' },
 }
@@ -129,10 +129,11 @@ local function is_model_key(raw)
   return raw == 'model' or (#raw <= 30 and find(raw, '\\', 1, true) and unescape(raw) == 'model')
 end
 
--- The model from the raw text of its string, or nil and the reason.
+-- The model from the raw text of its string, or nil and the reason. Only what survives as a header's value: hops trim
+-- spaces around it.
 local function model_from(raw)
   local m = #raw <= 6 * MAX_MODEL and unescape(raw)
-  if not m or m == '' or #m > MAX_MODEL or find(m, '%c') or not is_utf8(m) then return nil, 'invalid_model' end
+  if not m or m == '' or #m > MAX_MODEL or find(m, '%c') or find(m, '^ ') or find(m, ' $') or not is_utf8(m) then return nil, 'invalid_model' end
   return m
 end
 

@@ -6,9 +6,10 @@
 //!                                             └──────── owed: answered although nothing differs
 //! ```
 
+mod plan;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    mem,
     sync::Arc,
     time::Instant,
 };
@@ -18,6 +19,8 @@ use crate::xds::{
     park::{Blame, Parked, blame},
     subscription::Subscription,
 };
+
+pub(super) use plan::Plan;
 
 /// Responses of one type that may be unacknowledged. Beyond it nothing of the type is sent; changes coalesce.
 const WINDOW: usize = 64;
@@ -68,22 +71,6 @@ struct InFlight {
     version: Version,
 }
 
-/// What is to be sent.
-#[derive(Debug, Default)]
-pub(super) struct Plan {
-    pub(super) send: Vec<Arc<Resource>>,
-    /// Removed at once, or never there.
-    pub(super) remove: Vec<Arc<str>>,
-    /// Gone from the snapshot and still held: removed in good time.
-    pub(super) leave: Vec<Arc<str>>,
-    /// In the snapshot: a pending removal is void.
-    pub(super) stay: Vec<Arc<str>>,
-    /// Sent in responses of their own.
-    pub(super) suspects: Vec<Vec<Arc<Resource>>>,
-    /// The wildcard has to be answered, even with nothing.
-    pub(super) answer: bool,
-}
-
 /// How a response was received.
 #[derive(Debug)]
 pub(super) struct Settled {
@@ -95,13 +82,6 @@ pub(super) struct Settled {
     pub(super) names: Vec<Arc<str>>,
     /// The rejected ones.
     pub(super) rejected: Vec<Arc<Resource>>,
-}
-
-enum Decision {
-    Nothing,
-    Send(Arc<Resource>),
-    Remove,
-    Leave,
 }
 
 impl Ledger {
@@ -167,6 +147,11 @@ impl Ledger {
         }
     }
 
+    /// Whether something was said about the resource that is not acknowledged.
+    pub(super) fn is_on_its_way(&self, name: &str) -> bool {
+        self.sent.contains_key(name)
+    }
+
     /// Whether the client holds the resource, or will once it accepts what is on its way.
     pub(super) fn is_held(&self, name: &str) -> bool {
         self.view(name).is_some()
@@ -182,77 +167,9 @@ impl Ledger {
         accepted.chain(sent).collect()
     }
 
-    /// Decides about all names that may have changed.
-    pub(super) fn take(&mut self, kind: ResourceType, snapshot: &Snapshot, late: bool) -> Plan {
-        let mut plan = Plan::default();
-        if !self.subscription.started() || self.in_flight.len() >= WINDOW {
-            return plan;
-        }
-        plan.answer = mem::take(&mut self.unanswered);
-        for group in mem::take(&mut self.suspects) {
-            let mut sent = Vec::new();
-            for name in group {
-                if self.dirty.remove(&name) {
-                    self.decide_into(kind, name, snapshot, late, (&mut plan, Some(&mut sent)));
-                }
-            }
-            if !sent.is_empty() {
-                plan.suspects.push(sent);
-            }
-        }
-        for name in mem::take(&mut self.dirty) {
-            self.decide_into(kind, name, snapshot, late, (&mut plan, None));
-        }
-        plan
-    }
-
-    fn decide_into(
-        &mut self,
-        kind: ResourceType,
-        name: Arc<str>,
-        snapshot: &Snapshot,
-        late: bool,
-        (plan, group): (&mut Plan, Option<&mut Vec<Arc<Resource>>>),
-    ) {
-        let target = snapshot.get(kind, &name);
-        if target.is_some() {
-            plan.stay.push(name.clone());
-        }
-        match self.decide(&name, target, late) {
-            Decision::Nothing => {}
-            Decision::Send(resource) => group.unwrap_or(&mut plan.send).push(resource),
-            Decision::Remove => plan.remove.push(name),
-            Decision::Leave => plan.leave.push(name),
-        }
-    }
-
-    fn decide(&mut self, name: &Arc<str>, target: Option<&Arc<Resource>>, late: bool) -> Decision {
-        let owed = self.owed.remove(name);
-        if !self.subscription.wants(name) {
-            return Decision::Nothing;
-        }
-        let view = self.view(name);
-        let Some(target) = target else {
-            self.parked.remove(name);
-            return match view {
-                None if !owed => Decision::Nothing,
-                Some(_) if late && !owed => Decision::Leave,
-                _ => Decision::Remove,
-            };
-        };
-        let parked = self.parked.get(name).is_some_and(|parked| parked.version == target.version);
-        if view == Some(Some(target.version)) {
-            if !self.sent.contains_key(name) {
-                self.parked.remove(name);
-            }
-            return if owed { Decision::Send(target.clone()) } else { Decision::Nothing };
-        }
-        match (parked, owed, self.accepted.get(name)) {
-            (false, _, _) => Decision::Send(target.clone()),
-            (true, false, _) => Decision::Nothing,
-            (true, true, Some(Holding::Sent(last_good))) => Decision::Send(last_good.clone()),
-            (true, true, _) => Decision::Remove,
-        }
+    /// What was sent and is not acknowledged.
+    pub(super) fn unacknowledged(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.sent.values().filter_map(|(_, sent)| sent.as_ref())
     }
 
     /// Notes a response that is on its way.
@@ -328,9 +245,7 @@ impl Ledger {
         let mut rejected = Vec::new();
         for (position, resource) in response.sent.iter().enumerate() {
             if culprits.contains(&position) {
-                self.revert(nonce, &resource.name);
-                let parked = Parked { version: resource.version, message: message.clone() };
-                self.parked.insert(resource.name.clone(), parked);
+                self.park(resource, &message, snapshot.and_then(|s| s.get(kind, &resource.name)));
                 rejected.push(resource.clone());
             } else {
                 self.accept_one(nonce, resource, snapshot.and_then(|s| s.get(kind, &resource.name)));
@@ -354,6 +269,20 @@ impl Ledger {
         let parked = self.parked.get(&resource.name).map(|parked| parked.version);
         if parked.is_some() && parked != target.map(|t| t.version) {
             self.parked.remove(&resource.name);
+        }
+    }
+
+    fn park(&mut self, resource: &Arc<Resource>, message: &Arc<str>, target: Option<&Arc<Resource>>) {
+        let sent = self.sent.get(&resource.name).and_then(|(_, sent)| sent.as_ref());
+        if sent.is_some_and(|sent| sent.version == resource.version) {
+            // A later response that said the same is rejected too.
+            self.sent.remove(&resource.name);
+        }
+        let Some(target) = target else { return };
+        let known = self.parked.get(&resource.name).is_some_and(|parked| parked.version == target.version);
+        if self.subscription.wants(&resource.name) && !known {
+            let parked = Parked { version: resource.version, message: message.clone() };
+            self.parked.insert(resource.name.clone(), parked);
         }
     }
 

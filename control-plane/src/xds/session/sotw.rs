@@ -4,10 +4,10 @@
 //! A request whose nonce is not that of the last response of its type was sent before the client saw that response.
 //! Its names are not looked at: the next request repeats them.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use super::{Plan, Request, Response, Session, Step, has_legacy_wildcard};
-use crate::xds::{Release, ResourceType, Version, release::set_version};
+use crate::xds::{Release, Resource, ResourceType, Version, release::set_version};
 
 impl Session {
     pub(super) fn sotw(
@@ -64,13 +64,18 @@ impl Session {
         now: Instant,
         step: &mut Step,
     ) {
-        let Plan { send, remove, answer, .. } = plan;
+        let Plan { mut send, remove, answer, .. } = plan;
         if has_legacy_wildcard(kind) {
             if send.is_empty() && remove.is_empty() && !answer {
                 return;
             }
             let nonce = self.next_nonce(kind);
             let ledger = &mut self.ledgers[kind as usize];
+            // Whatever is not accepted yet is in the set again, and may be what this response is rejected for.
+            let again =
+                |r: &&Arc<Resource>| !remove.contains(&r.name) && send.iter().all(|s| s.name != r.name);
+            let again: Vec<_> = ledger.unacknowledged().filter(again).cloned().collect();
+            send.extend(again);
             ledger.dispatch(nonce, now, send, remove, release.version(kind));
             let resources: Vec<_> = ledger.held().into_values().cloned().collect();
             // While rejected or leaving resources make it differ from the snapshot, it has a version of its own.

@@ -12,7 +12,8 @@ use super::*;
 use crate::picker::SubsetEntry;
 
 fn read(request: Request, metadata: Option<core::Metadata>) -> Message {
-    let config = pb::ProtocolConfiguration { request_body_mode: 2, response_body_mode: 4, ..Default::default() };
+    let config =
+        pb::ProtocolConfiguration { request_body_mode: 2, response_body_mode: 4, ..Default::default() };
     let message = pb::ProcessingRequest {
         request: Some(request),
         metadata_context: metadata,
@@ -29,8 +30,14 @@ fn headers(pairs: &[(&str, &str)], end_of_stream: bool) -> pb::HttpHeaders {
         .iter()
         .enumerate()
         .map(|(i, (key, value))| match i % 2 {
-            0 => core::HeaderValue { key: (*key).to_owned(), raw_value: value.as_bytes().to_vec(), ..Default::default() },
-            _ => core::HeaderValue { key: (*key).to_owned(), value: (*value).to_owned(), ..Default::default() },
+            0 => core::HeaderValue {
+                key: (*key).to_owned(),
+                raw_value: value.as_bytes().to_vec(),
+                ..Default::default()
+            },
+            _ => {
+                core::HeaderValue { key: (*key).to_owned(), value: (*value).to_owned(), ..Default::default() }
+            }
         })
         .collect();
     pb::HttpHeaders { headers: Some(core::HeaderMap { headers }), end_of_stream, ..Default::default() }
@@ -41,7 +48,10 @@ fn value(kind: wkt::value::Kind) -> wkt::Value {
 }
 
 fn metadata(namespace: &str, key: &str, kind: wkt::value::Kind) -> Option<core::Metadata> {
-    let fields = HashMap::from([(key.to_owned(), value(kind)), ("other".to_owned(), value(wkt::value::Kind::NumberValue(1.0)))]);
+    let fields = HashMap::from([
+        (key.to_owned(), value(kind)),
+        ("other".to_owned(), value(wkt::value::Kind::NumberValue(1.0))),
+    ]);
     let filter_metadata = HashMap::from([(namespace.to_owned(), wkt::Struct { fields })]);
     Some(core::Metadata { filter_metadata, ..Default::default() })
 }
@@ -113,7 +123,8 @@ fn subset_hints_are_lists_or_texts() {
         (Kind::StringValue(String::new()), Some(vec![])),
         (Kind::BoolValue(true), Some(vec![])),
     ] {
-        let metadata = metadata("envoy.lb.subset_hint", "x-gateway-destination-endpoint-subset", kind.clone());
+        let metadata =
+            metadata("envoy.lb.subset_hint", "x-gateway-destination-endpoint-subset", kind.clone());
         let read = read(Request::RequestBody(pb::HttpBody::default()), metadata);
         assert_eq!(read.metadata.subset, subset, "{kind:?}");
     }

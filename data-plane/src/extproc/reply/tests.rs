@@ -51,10 +51,11 @@ fn a_destination_is_a_header_and_the_same_metadata() {
     for (part, content_length, body) in [
         (Part::RequestHeaders, Some(7), None),
         (Part::RequestHeaders, None, None),
-        (Part::RequestBody, None, Some(Bytes::from_static(b"{}"))),
+        (Part::RequestBody, Some(2), Some(Bytes::from_static(b"{}"))),
         (Part::RequestTrailers, None, None),
     ] {
-        let reply = Reply::Destination { part, endpoints: endpoints.to_owned(), content_length, body: body.clone() };
+        let reply =
+            Reply::Destination { part, endpoints: endpoints.to_owned(), content_length, body: body.clone() };
         let decoded = decode(reply);
         let lb = decoded.dynamic_metadata.unwrap().fields["envoy.lb"].clone();
         let lb = format!("{lb:?}");
@@ -106,7 +107,8 @@ fn streamed_bodies_carry_bytes_and_end() {
 #[test]
 fn an_immediate_response_has_status_reason_and_body() {
     let refused = Refused::deadline();
-    let Some(Response::ImmediateResponse(immediate)) = decode(Reply::Immediate(refused.clone())).response else {
+    let Some(Response::ImmediateResponse(immediate)) = decode(Reply::Immediate(refused.clone())).response
+    else {
         panic!("no immediate response")
     };
     assert_eq!(immediate.status.unwrap().code, 503);

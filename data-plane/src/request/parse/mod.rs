@@ -103,7 +103,9 @@ fn members(api: Api, body: &[u8]) -> Option<Inference<'_>> {
             "tools" => tools = scan.value(&mut ())?.len(),
             name => match opaque::prompt(api, name) {
                 Some(opaque::Prompt::Messages) => found.prompt_at = scan.value(prompt.reset(chat::counts))?,
-                Some(opaque::Prompt::Text) => found.prompt_at = scan.value(prompt.reset(completions::counts))?,
+                Some(opaque::Prompt::Text) => {
+                    found.prompt_at = scan.value(prompt.reset(completions::counts))?
+                }
                 None => drop(scan.value(&mut ())?),
             },
         }

@@ -122,7 +122,8 @@ impl<'a> Scan<'a> {
     /// Skips a number, true, false or null.
     fn literal(&mut self) -> Option<()> {
         let rest = &self.bytes[self.at..];
-        let len = rest.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'+' | b'.')).count();
+        let len =
+            rest.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'+' | b'.')).count();
         self.at += len;
         (len > 0).then_some(())
     }

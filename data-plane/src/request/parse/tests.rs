@@ -66,9 +66,16 @@ fn the_model_is_the_top_level_one() {
 #[test]
 fn broken_bodies_are_opaque() {
     let deep = format!("{{\"model\":\"m\",\"a\":{}1{}}}", "[".repeat(600), "]".repeat(600));
-    for body in
-        ["", "[]", "\"m\"", "{\"model\":\"m\"", "{\"model\":\"m\"} x", "{\"model\":\"m\",\"a\":[}", "{\"model\":}", &deep]
-    {
+    for body in [
+        "",
+        "[]",
+        "\"m\"",
+        "{\"model\":\"m\"",
+        "{\"model\":\"m\"} x",
+        "{\"model\":\"m\",\"a\":[}",
+        "{\"model\":}",
+        &deep,
+    ] {
         assert_eq!(chat(body), Inference::unknown(Api::Chat), "{body}");
     }
     assert_eq!(parse(b"/v1/chat/completions", b"{\"model\":\"\xff\"}").model, None);

@@ -1,0 +1,177 @@
+//! The picker behind a real Envoy, in both modes: bodies of all sizes and framings, aborts, refusals, failure modes.
+
+mod envoy;
+mod process;
+mod stack;
+mod upstream;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::{Method, Response};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::{Frame, Incoming};
+use serde_json::Value;
+use stack::{BODY_LIMIT, Stack, chunked, snapshot, told, whole};
+
+fn bytes(len: usize) -> Bytes {
+    (0..len).map(|i| (i * 31 + i / 253) as u8).collect::<Vec<u8>>().into()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_arrive_as_they_were_sent() {
+    for secure in [false, true] {
+        let stack = Stack::start(secure).await;
+        let servers: Vec<String> = stack.upstreams.addresses.iter().map(ToString::to_string).collect();
+        for mode in ["/buffered", "/duplex"] {
+            let get =
+                told(stack.send(stack.request(Method::GET, mode, whole(Bytes::new())), false).await).await;
+            assert_eq!((&get["method"], &get["length"]), (&"GET".into(), &0.into()));
+            assert!(servers.iter().any(|s| get["server"] == **s));
+            assert_eq!(
+                get["headers"]["x-gateway-destination-endpoint"].as_str().unwrap().split(',').next(),
+                get["server"].as_str()
+            );
+            for http2 in [false, true] {
+                for len in [0, 1, 1000, 70_000, 1 << 20, 20 << 20] {
+                    let sent = bytes(len);
+                    let hash = xxhash_rust::xxh3::xxh3_64(&sent);
+                    for (form, body) in [
+                        ("whole", whole(sent.clone())),
+                        ("chunked", chunked(&sent, 50_000, false)),
+                        ("trailers", chunked(&sent, 50_000, true)),
+                    ] {
+                        if form == "trailers" && (!http2 || len > 1 << 20) || len == 20 << 20 && secure {
+                            continue;
+                        }
+                        let what = format!("{mode} {form} {len} http2 {http2} secure {secure}");
+                        let request = stack.request(Method::POST, mode, body);
+                        let sent = tokio::time::timeout(Duration::from_secs(20), stack.send(request, http2));
+                        let told = told(sent.await.expect(&what)).await;
+                        assert_eq!((&told["length"], &told["hash"]), (&len.into(), &hash.into()), "{what}");
+                        if mode == "/buffered" && form == "whole" {
+                            assert_eq!(told["headers"]["content-length"], len.to_string(), "{what}");
+                        }
+                    }
+                }
+            }
+        }
+        stack.until_in_flight(0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_is_in_flight_until_its_response_ends() {
+    let stack = Stack::start(false).await;
+    for path in ["/buffered/hold", "/duplex/hold"] {
+        for method in [Method::GET, Method::POST] {
+            let body = whole(if method == Method::GET { Bytes::new() } else { bytes(100) });
+            let mut response = stack.send(stack.request(method.clone(), path, body), false).await;
+            response.body_mut().frame().await.unwrap().unwrap();
+            stack.until_in_flight(1).await;
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            assert_eq!(stack.in_flight(), (1, 1), "{method} {path}: the response has not ended");
+            stack.upstreams.release.add_permits(1);
+            response.into_body().collect().await.unwrap();
+            stack.until_in_flight(0).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_go_away_leave_nothing_behind() {
+    let stack = Stack::start(false).await;
+    for mode in ["/buffered", "/duplex"] {
+        // In the middle of the response.
+        let request = stack.request(Method::POST, &format!("{mode}/hold"), whole(bytes(100)));
+        let mut response = stack.send(request, false).await;
+        response.body_mut().frame().await.unwrap().unwrap();
+        stack.until_in_flight(1).await;
+        drop(response);
+        stack.until_in_flight(0).await;
+        // In the middle of the request.
+        let unfinished = stream::iter([Ok(Frame::data(bytes(200_000)))]).chain(stream::pending());
+        let request = stack.request(Method::POST, mode, BodyExt::boxed(StreamBody::new(unfinished)));
+        let sent = tokio::time::timeout(Duration::from_millis(500), stack.send(request, true)).await;
+        assert!(sent.is_err(), "the request has not ended");
+        until_streams(&stack, 0).await;
+        assert_eq!(stack.in_flight(), (0, 0));
+    }
+}
+
+async fn until_streams(stack: &Stack, count: usize) {
+    let line = format!("signalbox_picker_streams{{pool=\"ns/pool\"}} {count}\n");
+    for _ in 0..200 {
+        if stack.lanes.metrics.encode().contains(&line) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("{}", stack.lanes.metrics.encode());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rewritten_model_reaches_the_model_server_with_the_right_length() {
+    let stack = Stack::start(false).await;
+    for mode in ["/buffered/v1/completions", "/duplex/v1/completions"] {
+        for http2 in [false, true] {
+            let sent = Bytes::from_static(b"{ \"prompt\":\"x\",\"model\" : \"old\" }");
+            let response = stack.send(stack.request(Method::POST, mode, whole(sent.clone())), http2).await;
+            let told = told(response).await;
+            assert_eq!(
+                (&told["model"], &told["length"]),
+                (&"a-longer-new-name".into(), &(sent.len() + 14).into())
+            );
+            let declared = &told["headers"]["content-length"];
+            assert!(declared.is_null() || declared == &(sent.len() + 14).to_string(), "{declared}");
+        }
+    }
+}
+
+async fn refusal(response: Response<Incoming>) -> (u16, String, Value) {
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let body = serde_json::from_slice(&body).unwrap_or_else(|e| panic!("{e}: {body:?}"));
+    let reason = head.headers.get("x-signalbox-reason").map(|v| v.to_str().unwrap().to_owned());
+    (head.status.as_u16(), reason.unwrap_or_default(), body)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusals_reach_the_client_in_the_openai_shape() {
+    let stack = Stack::start(false).await;
+    for mode in ["/buffered", "/duplex", "/closed"] {
+        let request = stack.request(Method::POST, mode, whole(bytes(BODY_LIMIT + 1)));
+        let (status, reason, body) = refusal(stack.send(request, true).await).await;
+        assert_eq!((status, &*reason), (413, "body-too-large"), "{mode}");
+        assert!(body["error"]["message"].as_str().unwrap().contains(&BODY_LIMIT.to_string()));
+    }
+    stack.lanes.pools().apply(snapshot(&[]));
+    for mode in ["/buffered", "/duplex", "/closed"] {
+        for method in [Method::GET, Method::POST] {
+            let body = whole(if method == Method::GET { Bytes::new() } else { bytes(100) });
+            let (status, reason, body) =
+                refusal(stack.send(stack.request(method, mode, body), false).await).await;
+            assert_eq!(
+                (status, &*reason, &body["error"]["type"]),
+                (503, "no-endpoints", &"server_error".into())
+            );
+        }
+    }
+    stack.until_in_flight(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_picker_pools_fail_as_they_are_told() {
+    let mut stack = Stack::start(false).await;
+    let sent = bytes(70_000);
+    told(stack.send(stack.request(Method::POST, "/buffered", whole(sent.clone())), false).await).await;
+    stack.stop_picker().await;
+    for _ in 0..5 {
+        let response = stack.send(stack.request(Method::POST, "/buffered", whole(sent.clone())), false).await;
+        let told = told(response).await;
+        assert_eq!(told["hash"], xxhash_rust::xxh3::xxh3_64(&sent), "fails open with the body intact");
+        let response = stack.send(stack.request(Method::POST, "/closed", whole(sent.clone())), false).await;
+        assert_eq!(response.status(), 503);
+    }
+}

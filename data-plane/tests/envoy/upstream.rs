@@ -1,0 +1,97 @@
+//! A model server that says what it received, as JSON; and one that holds its response back.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::{HeaderMap, Request, Response};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// Two model servers; they end when dropped.
+pub(crate) struct Upstreams {
+    pub(crate) addresses: Vec<SocketAddr>,
+    /// Each permit lets one held response end.
+    pub(crate) release: Arc<Semaphore>,
+    _tasks: JoinSet<()>,
+}
+
+impl Upstreams {
+    pub(crate) async fn start() -> Self {
+        let mut tasks = JoinSet::new();
+        let mut addresses = Vec::new();
+        let release = Arc::new(Semaphore::new(0));
+        for _ in 0..2 {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            addresses.push(listener.local_addr().unwrap());
+            tasks.spawn(accept(listener, Arc::clone(&release)));
+        }
+        Self { addresses, release, _tasks: tasks }
+    }
+}
+
+async fn accept(listener: TcpListener, release: Arc<Semaphore>) {
+    let me = listener.local_addr().unwrap();
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let release = Arc::clone(&release);
+        connections.spawn(async move {
+            let service = service_fn(move |request| answer(me, request, Arc::clone(&release)));
+            // A client that goes away is part of the tests.
+            drop(
+                auto::Builder::new(TokioExecutor::new())
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await,
+            );
+        });
+    }
+}
+
+async fn answer(
+    me: SocketAddr,
+    request: Request<Incoming>,
+    release: Arc<Semaphore>,
+) -> Result<Response<BoxBody<Bytes, Infallible>>, Infallible> {
+    let (head, body) = request.into_parts();
+    let Ok(body) = body.collect().await else {
+        return Ok(Response::new(Full::new(Bytes::new()).boxed()));
+    };
+    let trailers = body.trailers().map(names).unwrap_or_default();
+    let body = body.to_bytes();
+    let told = json!({
+        "server": me.to_string(),
+        "method": head.method.as_str(),
+        "path": head.uri.path(),
+        "length": body.len(),
+        "hash": xxhash_rust::xxh3::xxh3_64(&body),
+        "model": serde_json::from_slice::<serde_json::Value>(&body).ok().map(|b| b["model"].clone()),
+        "headers": names(&head.headers),
+        "trailers": trailers,
+    });
+    let told = Bytes::from(told.to_string());
+    if !head.uri.path().ends_with("/hold") {
+        return Ok(Response::new(Full::new(told).boxed()));
+    }
+    let first = stream::iter([Ok(Frame::data(told))]);
+    let rest = stream::once(async move {
+        release.acquire().await.unwrap().forget();
+        Ok(Frame::data(Bytes::from_static(b"\n")))
+    });
+    Ok(Response::new(BodyExt::boxed(StreamBody::new(first.chain(rest)))))
+}
+
+fn names(map: &HeaderMap) -> serde_json::Value {
+    map.iter()
+        .map(|(name, value)| (name.to_string(), json!(String::from_utf8_lossy(value.as_bytes()))))
+        .collect()
+}
