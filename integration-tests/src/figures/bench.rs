@@ -47,6 +47,7 @@ const fn define(
 const TRANSLATE: &str = "resolve and translate all HTTPRoutes from nothing";
 const ROUTE: &str = "one of the HTTPRoutes changes";
 const PICK: &str = "one pick";
+const FANOUT_ID: &str = "streams: one of 10 route configurations to 1000, until acknowledged";
 
 static DEFINITIONS: &[Definition] = &[
     define("translate_100_routes_ms", MS, "pipeline", "translate/100", TRANSLATE),
@@ -60,7 +61,13 @@ static DEFINITIONS: &[Definition] = &[
         "endpoint_change/100000",
         "one of 100,000 endpoints changes",
     ),
-    define("fanout_1000_streams_ms", MS, "fanout", "fanout/1000", "one change to 1,000 ADS streams"),
+    define(
+        "fanout_1000_streams_ms",
+        MS,
+        "fanout",
+        FANOUT_ID,
+        "one changed RouteConfiguration of 60 kB to 1,000 ADS streams, until all have acknowledged",
+    ),
     define("pick_10_endpoints_us", US, "pick", "pick/all/10", PICK),
     Definition {
         aim: Some(Aim::AtMost(20.0)),

@@ -20,6 +20,7 @@ use super::{
     samples::Samples,
 };
 use crate::{
+    client::DEADLINE,
     load::{Load, LoadRequest, Pace, Report, Running},
     simulator::Fleet,
     stack::manifests::model_route,
@@ -137,6 +138,7 @@ impl<'a> Scene<'a> {
             requests: (0..64).map(request).collect(),
             pace: Pace::Constant { rate: RATE },
             duration: LONGEST,
+            deadline: DEADLINE,
         };
         let running = load.start();
         running.more(20, LONGEST).await?;
