@@ -4,10 +4,12 @@
 //! stack ──▶ signalbox standalone DIR (child) ──▶ Envoy, picker (its children)
 //!   ├─ simulator: model servers on loopback addresses ◀── requests, scrapes
 //!   └─ load: open- and closed-loop clients ──▶ the Gateway's address
+//! figures ──▶ the same parts, measured
 //! ```
 
 pub mod client;
 pub mod envoy;
+pub mod figures;
 pub mod load;
 pub mod loopback;
 pub mod simulator;
