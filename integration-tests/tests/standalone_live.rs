@@ -47,8 +47,12 @@ async fn route_edits_and_swapped_pools_lose_no_request() {
     for round in 0..20 {
         let swapped = round % 2 == 0;
         let route = stack.manifests.read("routes-to-llms.yaml").unwrap();
-        let text = route.replace("name: gemma3", "name: X").replace("name: deepseek-r1", "name: gemma3");
-        stack.manifests.write("routes-to-llms.yaml", &text.replace("name: X", "name: deepseek-r1")).unwrap();
+        let text =
+            route.replace("name: gemma3", "name: swapped").replace("name: deepseek-r1", "name: gemma3");
+        stack
+            .manifests
+            .write("routes-to-llms.yaml", &text.replace("name: swapped", "name: deepseek-r1"))
+            .unwrap();
         let (since, expected) = (Instant::now(), if swapped { "deepseek-r1" } else { "gemma3" });
         stack
             .eventually("the chatbot's pool is the other one", SOON, async || {

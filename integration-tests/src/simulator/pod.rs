@@ -93,7 +93,7 @@ impl Pod {
         taken
     }
 
-    /// Requests answered or begun, those for metrics and administration left out.
+    /// Requests answered or begun, connections reset on accept among them; those for metrics and administration left out.
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }

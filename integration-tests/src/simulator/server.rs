@@ -51,24 +51,35 @@ pub(super) async fn serve(
                 }
             },
             (false, Some(open)) => {
-                let refused = async {
-                    while !faults.borrow_and_update().refuse {
+                let resetting = faults.borrow().reset_on_accept;
+                // Connections that are kept alive must meet a fault of connections too: all are closed.
+                let changed = async {
+                    loop {
                         if faults.changed().await.is_err() {
                             std::future::pending::<()>().await;
                         }
+                        let faults = faults.borrow();
+                        if faults.refuse || faults.reset_on_accept != resetting {
+                            return;
+                        }
                     }
                 };
-                tokio::select! {
-                    () = accept(&pod, open, &stop) => return,
-                    () = refused => {}
+                let stopped = tokio::select! {
+                    () = accept(&pod, &open, &stop, resetting) => true,
+                    () = changed => false,
+                };
+                if stopped {
+                    drop(open);
+                    return;
                 }
+                listener = Some(open);
             }
         }
     }
 }
 
 /// Serves the listener's connections until `stop`. Dropping the future closes them all.
-async fn accept(pod: &Arc<Pod>, listener: TcpListener, stop: &CancellationToken) {
+async fn accept(pod: &Arc<Pod>, listener: &TcpListener, stop: &CancellationToken, resetting: bool) {
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
@@ -76,7 +87,10 @@ async fn accept(pod: &Arc<Pod>, listener: TcpListener, stop: &CancellationToken)
             () = stop.cancelled() => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) if pod.faults().reset_on_accept => drop_with_reset(stream),
+                Ok((stream, _)) if resetting => {
+                    pod.count_request();
+                    drop_with_reset(stream);
+                }
                 Ok((stream, _)) => {
                     connections.spawn(connection(Arc::clone(pod), stream, &graceful));
                 }
@@ -88,7 +102,6 @@ async fn accept(pod: &Arc<Pod>, listener: TcpListener, stop: &CancellationToken)
             },
         }
     }
-    drop(listener);
     let drained = async {
         graceful.shutdown().await;
         while connections.join_next().await.is_some() {}

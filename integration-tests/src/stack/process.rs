@@ -57,6 +57,7 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            .env("NO_COLOR", "1")
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
