@@ -49,6 +49,8 @@ struct Published {
     ir: ir::Gateway,
     reports: Reports,
     snapshot: Arc<Snapshot>,
+    /// Compiled routes, for the next resolution.
+    memo: gateway::Memo,
     /// Encoded routes, for the next translation.
     encoded: translate::Cache,
 }
@@ -185,8 +187,10 @@ impl Pipeline {
     }
 
     fn refresh_gateway(&mut self, name: &NamespacedName, output: &mut Output) {
-        let Some(mut resolved) = gateway::resolve(&self.world, name, &self.options) else {
-            if self.gateways.remove(name).is_some() {
+        let mut held = self.gateways.remove(name);
+        let mut memo = held.as_mut().map(|held| std::mem::take(&mut held.memo)).unwrap_or_default();
+        let Some(mut resolved) = gateway::resolve_again(&self.world, name, &self.options, &mut memo) else {
+            if held.is_some() {
                 output.removed.push(name.clone());
                 output.reports_changed = true;
             }
@@ -197,7 +201,6 @@ impl Pipeline {
                 self.refresh_cluster(&cluster.upstream);
             }
         }
-        let held = self.gateways.remove(name);
         output.reports_changed |= held.as_ref().is_none_or(|held| held.reports != resolved.reports);
         let mut encoded = translate::Cache::default();
         let snapshot = match held {
@@ -223,7 +226,7 @@ impl Pipeline {
                 snapshot
             }
         };
-        let published = Published { ir: resolved.ir, reports: resolved.reports, snapshot, encoded };
+        let published = Published { ir: resolved.ir, reports: resolved.reports, snapshot, memo, encoded };
         self.gateways.insert(name.clone(), published);
     }
 

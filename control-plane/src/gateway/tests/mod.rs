@@ -15,7 +15,6 @@ mod rules;
 
 use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
@@ -25,8 +24,9 @@ use super::{
     resolve,
 };
 use crate::{
-    api::{NamespacedName, Object},
-    world::{Objects, World},
+    api::{Kind, NamespacedName},
+    source::{AnyObject, Batch, Change},
+    world::World,
 };
 
 const CLASS: &str = "
@@ -62,32 +62,18 @@ fn world(manifests: &str) -> World {
 }
 
 fn add(world: &mut World, text: &str) {
-    let value: Value = serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
-    match value["kind"].as_str().unwrap_or_default() {
-        "GatewayClass" => insert(&mut world.gateway_classes, text),
-        "Gateway" => insert(&mut world.gateways, text),
-        "HTTPRoute" => insert(&mut world.http_routes, text),
-        "ReferenceGrant" => insert(&mut world.reference_grants, text),
-        "Namespace" => insert(&mut world.namespaces, text),
-        "Service" => insert(&mut world.services, text),
-        "EndpointSlice" => insert(&mut world.endpoint_slices, text),
-        "Pod" => insert(&mut world.pods, text),
-        "Node" => insert(&mut world.nodes, text),
-        "ConfigMap" => insert(&mut world.config_maps, text),
-        "InferencePool" => insert(&mut world.pools, text),
-        "InferenceObjective" => insert(&mut world.objectives, text),
-        "InferenceModelRewrite" => insert(&mut world.rewrites, text),
-        "InferenceModel" => insert(&mut world.models, text),
-        kind => assert!(text.trim().is_empty(), "kind {kind}"),
+    let strict = serde_saphyr::options! { strict_booleans: true };
+    let read = serde_saphyr::from_str_with_options(text, strict);
+    let value: Value = read.unwrap_or_else(|error| panic!("{error}: {text}"));
+    if value.is_null() {
+        return;
     }
-}
-
-fn insert<T: Object + DeserializeOwned>(objects: &mut Objects<T>, text: &str) {
-    let mut object: T = serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
-    if T::KIND.is_namespaced() && object.meta().namespace.is_empty() {
+    let kind: Kind = serde_json::from_value(value["kind"].clone()).unwrap();
+    let mut object = AnyObject::deserialize(kind, value).unwrap_or_else(|error| panic!("{error}: {text}"));
+    if kind.is_namespaced() && object.meta().namespace.is_empty() {
         object.meta_mut().namespace = "default".into();
     }
-    objects.insert(object.key(), Arc::new(object));
+    *world = world.apply(&Batch::from_iter([Change::Apply(object)])).0;
 }
 
 fn options() -> Options {
