@@ -46,7 +46,7 @@ fn reload(criterion: &mut Criterion) {
     let cancel = CancellationToken::new();
     let (sender, mut reloads) = mpsc::channel(1);
     let follow = FileSource::run(dir.path().to_owned(), sender, cancel.clone());
-    let mut next = 0;
+    let mut next = 1;
     runtime.block_on(async {
         tokio::pin!(follow);
         let mut reload = async |follow: &mut std::pin::Pin<&mut _>| {
@@ -98,6 +98,6 @@ fn large_file(criterion: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(10);
-    targets = large_file, reload
+    targets = reload, large_file
 }
 criterion_main!(benches);

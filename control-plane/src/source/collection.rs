@@ -1,12 +1,12 @@
 //! The objects of many files together: no object twice, the newer API group wins.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{BTreeMap, btree_map::Entry},
     sync::Arc,
 };
 
 use super::{Batch, Diagnostic, Manifest, Note, manifest::Located};
-use crate::api::ObjectRef;
+use crate::api::Kind;
 
 /// A whole directory, without errors.
 #[derive(Clone, Debug, Default)]
@@ -28,16 +28,17 @@ pub(crate) fn join(
     let mut notes: Vec<Note> = manifests.iter().flat_map(|m| m.notes.iter().cloned()).collect();
     others.extend(manifests.iter().flat_map(|m| m.diagnostics.iter().cloned()));
 
-    let mut kept: HashMap<ObjectRef, &Located> = HashMap::new();
+    let mut kept: BTreeMap<(Kind, &str, &str), &Located> = BTreeMap::new();
     for located in manifests.iter().flat_map(|m| &m.objects) {
-        match kept.entry(located.object.object_ref()) {
+        let meta = located.object.meta();
+        match kept.entry((located.object.kind(), &meta.namespace, &meta.name)) {
             Entry::Vacant(free) => {
                 free.insert(located);
             }
             Entry::Occupied(mut first) => match (first.get().superseded, located.superseded) {
                 (true, false) => notes.push(superseded(first.insert(located), located)),
                 (false, true) => notes.push(superseded(located, first.get())),
-                _ => others.push(duplicate(first.key(), first.get(), located)),
+                _ => others.push(duplicate(first.get(), located)),
             },
         }
     }
@@ -46,16 +47,15 @@ pub(crate) fn join(
         return Err(others);
     }
     notes.sort();
-    let mut objects: Vec<_> = kept.into_values().map(|located| located.object.clone()).collect();
-    objects.sort_by_cached_key(|object| object.object_ref());
+    let objects = kept.into_values().map(|located| located.object.clone()).collect();
     Ok(Loaded { batch: Batch::replace_all(objects), notes })
 }
 
-fn duplicate(name: &ObjectRef, first: &Located, second: &Located) -> Diagnostic {
+fn duplicate(first: &Located, second: &Located) -> Diagnostic {
     Diagnostic {
         file: second.file.to_string(),
         line: Some(second.line),
-        object: Some(name.clone()),
+        object: Some(second.object.object_ref()),
         message: format!("this object is also in {}:{}", first.file, first.line),
         remedy: "remove one of them, or rename it".into(),
         ..Diagnostic::default()

@@ -10,7 +10,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tokio::{
@@ -52,7 +52,7 @@ impl FileSource {
     /// # Errors
     /// All diagnostics, when there is any.
     pub fn load(directory: &Path) -> Result<Loaded, Vec<Diagnostic>> {
-        Cache::default().read(&tree::walk(directory)).result
+        Cache::default().read(&tree::walk(directory), SystemTime::now()).result
     }
 
     /// Follows a directory until `cancel`: sends the first reading, then one for each change of content.
@@ -144,9 +144,9 @@ impl Follower {
     /// Reads the directory; nothing when it is as it was.
     async fn read(&mut self) -> Option<Reload> {
         self.blocking(|state, directory| {
-            let started = std::time::Instant::now();
+            let (started, now) = (std::time::Instant::now(), SystemTime::now());
             state.tree = tree::walk(directory);
-            let Reading { result, changed, parsed } = state.cache.read(&state.tree);
+            let Reading { result, changed, opened, parsed } = state.cache.read(&state.tree, now);
             let refused = result.as_ref().err().cloned();
             if !changed && state.sent == Some(refused.clone().unwrap_or_default()) {
                 return None;
@@ -154,7 +154,7 @@ impl Follower {
             state.sent = Some(refused.unwrap_or_default());
             let files = state.tree.files.len();
             let took = started.elapsed();
-            tracing::debug!(files, parsed, ?took, accepted = result.is_ok(), "read the manifests");
+            tracing::debug!(files, opened, parsed, ?took, accepted = result.is_ok(), "read the manifests");
             Some(result.map_or_else(Reload::Refused, Reload::Loaded))
         })
         .await

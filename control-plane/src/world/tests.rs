@@ -20,7 +20,7 @@ fn world() -> World {
     World::from_objects([
         gateway_class("c"),
         gateway("a/gw", "c", Some("cert")),
-        gateway("b/gw", "c", None),
+        gateway("b/gw", "c", Some("a/shared")),
         route("a/r1", &["a/gw"], &[("InferencePool", "a/llm")]),
         route("a/r2", &["a/gw", "b/gw"], &[("Service", "b/web")]),
         route("b/r3", &["b/gw"], &[("InferencePool", "b/chat")]),
@@ -111,11 +111,13 @@ fn what_each_change_makes_dirty() {
         (delete(Kind::GatewayClass, "c"), "gateway a/gw, gateway b/gw, class c"),
         // What they refer to.
         (apply(grant("b/g", "c")), "gateway a/gw, gateway b/gw"),
-        (apply(grant("a/g", "b")), ""),
+        (apply(grant("a/g", "b")), "gateway b/gw"),
+        (apply(grant("c/g", "b")), ""),
         (delete(Kind::Service, "b/web"), "gateway a/gw, gateway b/gw"),
         (delete(Kind::Service, "a/epp"), "gateway a/gw"),
         (apply(service("a/unused")), ""),
         (apply(secret("a/cert", "2")), "gateway a/gw"),
+        (apply(secret("a/shared", "2")), "gateway b/gw"),
         (apply(secret("b/cert", "2")), ""),
         (apply(config_map("z/m", None)), ""),
         (

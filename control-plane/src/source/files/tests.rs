@@ -162,14 +162,32 @@ async fn only_changed_files_are_parsed_and_equal_content_is_not_sent() {
         fs::write(dir.path().join(format!("{name}.yaml")), object(name)).unwrap();
     }
     let mut cache = Cache::default();
-    let mut read = || {
-        let reading = cache.read(&tree::walk(dir.path()));
-        (reading.parsed, reading.changed, object_names(&reading.result.unwrap()))
+    let mut read = |later: u64| {
+        let now = SystemTime::now() + Duration::from_secs(later);
+        let reading = cache.read(&tree::walk(dir.path()), now);
+        let names = object_names(&reading.result.unwrap()).join(" ");
+        (reading.opened, reading.parsed, reading.changed, names)
     };
-    assert_eq!(read(), (3, true, vec!["a".into(), "b".into(), "c".into()]));
-    assert_eq!(read(), (0, false, vec!["a".into(), "b".into(), "c".into()]));
+    assert_eq!(read(0), (3, 3, true, "a b c".into()));
+    // Just written: only reading shows that nothing has changed. Later the stamps do.
+    assert_eq!(read(60), (3, 0, false, "a b c".into()));
+    assert_eq!(read(60), (0, 0, false, "a b c".into()));
     fs::write(dir.path().join("b.yaml"), object("x")).unwrap();
-    assert_eq!(read(), (1, true, vec!["a".into(), "c".into(), "x".into()]));
+    assert_eq!(read(0), (1, 1, true, "a c x".into()));
+    fs::write(dir.path().join("c.yaml"), object("c")).unwrap();
+    assert_eq!(read(0), (2, 0, false, "a c x".into()));
     fs::remove_file(dir.path().join("a.yaml")).unwrap();
-    assert_eq!(read(), (0, true, vec!["c".into(), "x".into()]));
+    assert_eq!(read(0), (2, 0, true, "c x".into()));
+}
+
+#[tokio::test]
+async fn a_loop_of_links_is_refused_and_does_not_stop_the_following() {
+    let mut source = Followed::new(|root| {
+        one_file(root);
+        symlink(".", root.join("sub/up")).unwrap();
+    });
+    source.until_refused("up: this link leads back").await;
+    fs::remove_file(source.path("sub/up")).unwrap();
+    source.until(&["a"]).await;
+    source.stop().await;
 }

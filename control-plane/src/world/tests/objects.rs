@@ -18,6 +18,14 @@ fn object(kind: Kind, name: &str, labels: &[(&str, &str)], rest: Value) -> AnyOb
     AnyObject::deserialize(kind, Value::Object(value)).expect("the object is sound")
 }
 
+/// A reference to `name`, or to `namespace/name`.
+fn reference(text: &str) -> Value {
+    text.split_once('/').map_or_else(
+        || json!({"name": text}),
+        |(namespace, name)| json!({"namespace": namespace, "name": name}),
+    )
+}
+
 pub(super) fn gateway_class(name: &str) -> AnyObject {
     object(
         Kind::GatewayClass,
@@ -31,7 +39,7 @@ pub(super) fn gateway_class(name: &str) -> AnyObject {
 pub(super) fn gateway(name: &str, class: &str, secret: Option<&str>) -> AnyObject {
     let selector = json!({"namespaces": {"from": "Selector", "selector": {"matchLabels": {"team": "t2"}}}});
     let allowed = if name.starts_with("b/") { selector } else { json!({}) };
-    let refs: Vec<Value> = secret.iter().map(|name| json!({"name": name})).collect();
+    let refs: Vec<Value> = secret.iter().map(|name| reference(name)).collect();
     object(
         Kind::Gateway,
         name,
