@@ -4,8 +4,8 @@
 //! (class, count, memory) ─ datasheet ─▶ Profile ─ estimate(work, load) ─▶ seconds
 //! ```
 //!
-//! Every speed that the picker uses comes through [`profile_of`], so that measured values can take the place of the
-//! table's without a change elsewhere.
+//! Every speed that the picker uses comes through `Endpoint::profile`, seeded by [`profile_of`], so that measured values
+//! can take the place of the table's without a change elsewhere.
 
 mod datasheet;
 pub mod estimate;

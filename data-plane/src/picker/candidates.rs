@@ -102,7 +102,7 @@ impl Counts {
             self.largest = self.largest.max(load.kv_tokens.unwrap_or(0));
             return;
         }
-        let parts = cost::parts(&endpoint.profile, &load, need);
+        let parts = cost::parts(endpoint.profile(), &load, need);
         let adapter = need.adapter.map_or(0.0, |adapter| {
             let held = endpoint.slot.adapters();
             let held = held.as_deref();
@@ -113,7 +113,7 @@ impl Counts {
             index,
             own: load.own,
             failing: endpoint.slot.is_failing(now),
-            busy: load.requests() / endpoint.profile.useful_batch,
+            busy: load.requests() / endpoint.profile().useful_batch,
             ttft: parts.ttft(),
             cost: parts.total(),
             adapter,

@@ -58,7 +58,7 @@ pub fn explain(pool: &Pool, ask: &Ask<'_>, now: Instant) -> Vec<Explained> {
         .iter()
         .map(|endpoint| {
             let load = endpoint.slot.load(now);
-            let mut parts = cost::parts(&endpoint.profile, &load, &need);
+            let mut parts = cost::parts(endpoint.profile(), &load, &need);
             if let Some(adapter) = need.adapter.filter(|_| is_adapter) {
                 parts.adapter = cost::adapter(endpoint.slot.adapters().as_deref(), adapter);
             }

@@ -98,7 +98,7 @@ fn pick_in(
             pool.counters().repicks.fetch_add(1, Relaxed);
             continue;
         }
-        let prefill = cost::prefill(&endpoint.profile, &need);
+        let prefill = cost::prefill(endpoint.profile(), &need);
         guard.queue(Duration::from_secs_f32(prefill), now);
         let mut endpoints = SmallVec::new();
         endpoints.push(endpoint.address());

@@ -30,7 +30,7 @@ fn mk_class(host: u8, class: &str) -> MkEndpoint {
 pub(crate) fn mk_pool(epoch: Instant, endpoints: Vec<MkEndpoint>) -> Arc<Pool> {
     let endpoint = |MkEndpoint { address, profile, ready }: MkEndpoint| Endpoint {
         slot: Arc::new(Slot::new(address, epoch)),
-        profile,
+        seed: profile,
         ready,
         engine: String::new(),
         pod: String::new(),

@@ -87,7 +87,7 @@ fn endpoint(wanted: v1::Endpoint, board: &Board, previous: &Snapshot) -> Result<
     let hardware = Hardware { class: &device.class, count: device.count, memory_bytes: device.memory_bytes };
     Ok(Endpoint {
         slot,
-        profile: profile_of(hardware),
+        seed: profile_of(hardware),
         ready,
         engine: wanted.engine,
         pod: wanted.pod,

@@ -183,7 +183,7 @@ impl Slot {
     // === scrapes ===
 
     /// Stores what was read at `at`.
-    pub(crate) fn store(&self, reading: Reading, at: Instant) {
+    pub fn store(&self, reading: Reading, at: Instant) {
         let own = self.in_flight.load(Relaxed);
         let most = self.in_flight_high.swap(own, Relaxed).max(own);
         let before = Packed(self.load.load(Relaxed));

@@ -69,8 +69,8 @@ pub struct RewriteRule {
 pub struct Endpoint {
     /// Its live numbers.
     pub slot: Arc<Slot>,
-    /// Its expected speeds.
-    pub profile: Profile,
+    /// Its expected speeds, from the table.
+    pub seed: Profile,
     /// May be picked; otherwise it finishes what it has.
     pub ready: bool,
     /// Model server kind, lower case; empty when the Pod does not say.
@@ -88,5 +88,11 @@ impl Endpoint {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.slot.address()
+    }
+
+    /// Its expected speeds: the one place from which estimates take them.
+    #[must_use]
+    pub fn profile(&self) -> &Profile {
+        &self.seed
     }
 }

@@ -26,7 +26,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How to reach the control plane.
 #[derive(Clone, Debug)]
 pub struct TierConfig {
-    /// For example "http://signalbox.signalbox-system:9003".
+    /// For example `http://signalbox.signalbox-system:9003`.
     pub uri: http::Uri,
     /// TLS; without it the connection is plaintext.
     pub tls: Option<ClientTlsConfig>,

@@ -1,0 +1,146 @@
+//! Samples of a page → one reading of the endpoint.
+//!
+//! A model server with data parallelism inside shows one series per rank: load and capacity add up, shares average.
+
+use smallvec::SmallVec;
+
+use crate::pool::{Adapters, Reading};
+
+use super::engines::Signal;
+
+/// Capacities and counts beyond this are garbage.
+const LARGEST: f64 = 1e12;
+
+/// The samples of a page so far.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    waiting: Option<f64>,
+    running: Option<f64>,
+    kv_sum: f64,
+    kv_series: u32,
+    block_size: f64,
+    blocks: f64,
+    /// KV tokens by the hash of the series' `engine` label.
+    caches: SmallVec<[(u64, u64); 4]>,
+    lora_at: Option<f64>,
+    lora_labels: Vec<u8>,
+    /// Samples whose value means nothing.
+    pub(super) ignored: u64,
+}
+
+impl Tally {
+    /// Starts a page.
+    pub(super) fn clear(&mut self) {
+        let mut lora_labels = std::mem::take(&mut self.lora_labels);
+        lora_labels.clear();
+        *self = Self { lora_labels, ..Self::default() };
+    }
+
+    /// Takes in one sample: its labels without braces, and its value.
+    pub(super) fn sample(&mut self, signal: Signal, labels: &[u8], value: &[u8]) {
+        let Some(value) = number(value) else {
+            self.ignored += 1;
+            return;
+        };
+        match signal {
+            Signal::Waiting => self.waiting = Some(self.waiting.unwrap_or(0.0) + value),
+            Signal::Running => self.running = Some(self.running.unwrap_or(0.0) + value),
+            Signal::KvUsage if value <= 1.0 => {
+                self.kv_sum += value;
+                self.kv_series += 1;
+            }
+            Signal::KvUsage => self.ignored += 1,
+            Signal::BlockSize => self.block_size = self.block_size.max(value),
+            Signal::Blocks => self.blocks += value,
+            Signal::CacheInfo { block_size, blocks } => self.cache(labels, block_size, blocks),
+            Signal::Lora => {
+                if self.lora_at.is_none_or(|at| value >= at) {
+                    self.lora_at = Some(value);
+                    self.lora_labels.clear();
+                    self.lora_labels.extend_from_slice(labels);
+                }
+            }
+        }
+    }
+
+    fn cache(&mut self, labels: &[u8], block_size: &str, blocks: &str) {
+        let size = label(labels, block_size).and_then(number);
+        let count = label(labels, blocks).and_then(number);
+        let (Some(size), Some(count)) = (size, count) else {
+            self.ignored += 1;
+            return;
+        };
+        let engine = Adapters::hash(label(labels, "engine").unwrap_or_default());
+        let tokens = (size * count).min(LARGEST) as u64;
+        match self.caches.iter_mut().find(|(of, _)| *of == engine) {
+            Some((_, most)) => *most = tokens.max(*most),
+            None => self.caches.push((engine, tokens)),
+        }
+    }
+
+    /// The reading of the whole page.
+    pub(super) fn reading(&self) -> Reading {
+        let count = |value: f64| value.round().min(f64::from(u32::MAX)) as u32;
+        let cached: u64 = self.caches.iter().map(|(_, tokens)| tokens).sum();
+        let counted = (self.block_size * self.blocks).min(LARGEST) as u64;
+        Reading {
+            running: self.running.map(count),
+            waiting: self.waiting.map(count),
+            kv_usage: (self.kv_series > 0).then(|| (self.kv_sum / f64::from(self.kv_series)) as f32),
+            kv_tokens: Some(cached.max(counted)).filter(|tokens| *tokens > 0),
+            adapters: self.lora_at.map(|_| adapters(&self.lora_labels)),
+        }
+    }
+}
+
+fn adapters(labels: &[u8]) -> Adapters {
+    let names = |key: &str| {
+        let list = label(labels, key).unwrap_or_default();
+        let names = list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|name| !name.is_empty());
+        let mut hashes: Vec<u64> = names.map(Adapters::hash).collect();
+        hashes.sort_unstable();
+        hashes.dedup();
+        hashes
+    };
+    Adapters {
+        max: label(labels, "max_lora").and_then(number).map_or(0, |max| max.min(f64::from(u32::MAX)) as u32),
+        running: names("running_lora_adapters"),
+        waiting: names("waiting_lora_adapters"),
+    }
+}
+
+/// A value that means something: finite, not negative, and of a sane size.
+fn number(text: &[u8]) -> Option<f64> {
+    let value: f64 = std::str::from_utf8(text).ok()?.trim().parse().ok()?;
+    (value.is_finite() && (0.0..=LARGEST).contains(&value)).then_some(value)
+}
+
+/// The value of the label `key`, escapes left in.
+pub(super) fn label<'a>(mut labels: &'a [u8], key: &str) -> Option<&'a [u8]> {
+    loop {
+        let equals = memchr::memchr(b'=', labels)?;
+        let name = labels[..equals].trim_ascii();
+        let quoted = labels[equals + 1..].trim_ascii_start().strip_prefix(b"\"")?;
+        let end = closing_quote(quoted)?;
+        if name == key.as_bytes() {
+            return Some(&quoted[..end]);
+        }
+        labels = quoted[end + 1..].trim_ascii_start();
+        labels = labels.strip_prefix(b",").unwrap_or(labels);
+    }
+}
+
+/// The position of the quote that ends a label value.
+pub(super) fn closing_quote(text: &[u8]) -> Option<usize> {
+    let mut from = 0;
+    loop {
+        let at = from + memchr::memchr2(b'"', b'\\', &text[from..])?;
+        if text[at] == b'"' {
+            return Some(at);
+        }
+        from = at + 2;
+        if from > text.len() {
+            return None;
+        }
+    }
+}
