@@ -8,11 +8,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::{self, Admin};
+use crate::cli::Args;
 use crate::config::{Config, Source};
 use crate::extproc::connection::Service;
 use crate::extproc::health::Health;
@@ -22,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::pool::Pools;
 use crate::pool::source::{files, tier};
 use crate::scrape::{self, ScrapeConfig};
-use crate::tasks::TaskSet;
+use crate::tasks::{Ended, TaskSet};
 
 const EXT_PROC: &str = "ext-proc";
 /// How soon readiness follows the pools.
@@ -39,22 +39,41 @@ const POOLS_FILE: Duration = Duration::from_millis(500);
 pub async fn run(config: Config) -> anyhow::Result<()> {
     // Before anything else, so that a parent that ends during the start is noticed.
     let parent = std::os::unix::process::parent_id();
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let told = told_to_end(config.args.die_with_parent.then_some(parent))?;
     let health = Health::default();
     let mut tasks = TaskSet::default();
     let args = config.args.clone();
     start(config, &health, &mut tasks).await?;
     let why = tokio::select! {
-        ended = tasks.ended() => {
-            ended.result.with_context(|| format!("task {} failed", ended.name))?;
-            anyhow::bail!("task {} ended", ended.name);
-        }
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-        () = parent_ended(parent), if args.die_with_parent => "the parent process ended",
+        ended = tasks.ended() => return Err(unexpected(ended)),
+        why = told => why,
     };
     tracing::info!(why, "draining");
+    drain(&args, &health, &mut tasks).await;
+    Ok(())
+}
+
+/// Becomes the reason for which this process is told to end.
+fn told_to_end(parent: Option<u32>) -> std::io::Result<impl Future<Output = &'static str>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+            () = parent_ended(parent.unwrap_or_default()), if parent.is_some() => "the parent process ended",
+        }
+    })
+}
+
+fn unexpected(ended: Ended) -> anyhow::Error {
+    match ended.result {
+        Ok(()) => anyhow::anyhow!("task {} ended", ended.name),
+        Err(error) => error.context(format!("task {} failed", ended.name)),
+    }
+}
+
+async fn drain(args: &Args, health: &Health, tasks: &mut TaskSet) {
     health.drain();
     tokio::time::sleep(args.drain_delay).await;
     health.close();
@@ -63,7 +82,6 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         Ok(()) => tracing::info!("drained"),
         Err(_) => tracing::warn!("drain timeout passed, open streams are cut"),
     }
-    Ok(())
 }
 
 async fn start(config: Config, health: &Health, tasks: &mut TaskSet) -> anyhow::Result<()> {
@@ -110,7 +128,7 @@ fn start_servers(tasks: &mut TaskSet, ext_proc: TcpListener, plain: TcpListener,
 fn start_source(source: Source, pools: &Pools, tasks: &mut TaskSet) {
     let pools = pools.clone();
     match source {
-        Source::Tier(config) => tasks.spawn("pools", async move { Ok(tier::run(pools, config).await?) }),
+        Source::Tier(config) => tasks.spawn("pools", async move { Ok(tier::run(pools, *config).await?) }),
         Source::File(path) => tasks.spawn("pools", async move {
             files::run(pools, path, POOLS_FILE).await;
             Ok(())

@@ -16,7 +16,7 @@ use crate::tls;
 #[derive(Debug, Clone)]
 pub enum Source {
     /// The control plane.
-    Tier(TierConfig),
+    Tier(Box<TierConfig>),
     /// A file.
     File(PathBuf),
 }
@@ -88,7 +88,8 @@ fn source(args: &Args) -> anyhow::Result<Source> {
         _ => bail!("--control-plane {uri} has no scheme; write http://HOST:PORT or https://HOST:PORT"),
     };
     uri.host().with_context(|| format!("--control-plane {uri} names no host; write http://HOST:PORT"))?;
-    Ok(Source::Tier(TierConfig { uri, tls, picker_id: args.picker_id.clone(), pools: args.pools.clone() }))
+    let config = TierConfig { uri, tls, picker_id: args.picker_id.clone(), pools: args.pools.clone() };
+    Ok(Source::Tier(Box::new(config)))
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use pb::external_processor_server::{ExternalProcessor, ExternalProcessorServer};
 use pb::processing_request::Request as Received;
 use pb::processing_response::Response as Reply;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
 struct Naive;
@@ -14,12 +15,12 @@ struct Naive;
 pub(crate) fn serve() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-        crate::announce(listener.local_addr()?)?;
+        let incoming = TcpIncoming::bind("127.0.0.1:0".parse()?)?.with_nodelay(Some(true));
+        crate::announce(incoming.local_addr()?)?;
         let service = ExternalProcessorServer::new(Naive).max_decoding_message_size(64 << 20);
         let server = tonic::transport::Server::builder().add_service(service);
         tokio::select! {
-            ended = server.serve_with_incoming(TcpListenerStream::new(listener)) => ended?,
+            ended = server.serve_with_incoming(incoming) => ended?,
             ended = tokio::task::spawn_blocking(crate::until_driver_ends) => ended?,
         }
         Ok(())

@@ -74,7 +74,7 @@ mod tests {
         let mut other = prompt.clone();
         other[2 * BLOCK] = b'b';
         let (a, b) = (of("m", b"", &[&prompt]), of("m", b"", &[&other]));
-        assert_eq!((a.len(), &a[..2] == &b[..2], a[2] == b[2], a[3] == b[3]), (4, true, false, false));
+        assert_eq!((a.len(), a[..2] == b[..2], a[2] == b[2], a[3] == b[3]), (4, true, false, false));
         assert_ne!(of("n", b"", &[&prompt])[0], a[0]);
         assert_ne!(of("m", b"s", &[&prompt])[0], a[0]);
         assert_eq!(of("m", b"", &[&vec![0; (MAX_BLOCKS + 9) * BLOCK]]).len(), MAX_BLOCKS);

@@ -1,19 +1,22 @@
 //! The picker behind a real Envoy, in both modes: bodies of all sizes and framings, aborts, refusals, failure modes.
 
+#[cfg(test)]
 mod envoy;
+#[cfg(test)]
 mod process;
+#[cfg(test)]
 mod stack;
+#[cfg(test)]
 mod upstream;
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::{Method, Response};
+use http::Method;
 use http_body_util::{BodyExt, StreamBody};
-use hyper::body::{Frame, Incoming};
-use serde_json::Value;
-use stack::{BODY_LIMIT, Stack, chunked, snapshot, told, whole};
+use hyper::body::Frame;
+use stack::{BODY_LIMIT, Stack, chunked, refusal, snapshot, told, whole};
 
 fn bytes(len: usize) -> Bytes {
     (0..len).map(|i| (i * 31 + i / 253) as u8).collect::<Vec<u8>>().into()
@@ -127,14 +130,6 @@ async fn a_rewritten_model_reaches_the_model_server_with_the_right_length() {
             assert!(declared.is_null() || declared == &(sent.len() + 14).to_string(), "{declared}");
         }
     }
-}
-
-async fn refusal(response: Response<Incoming>) -> (u16, String, Value) {
-    let (head, body) = response.into_parts();
-    let body = body.collect().await.unwrap().to_bytes();
-    let body = serde_json::from_slice(&body).unwrap_or_else(|e| panic!("{e}: {body:?}"));
-    let reason = head.headers.get("x-signalbox-reason").map(|v| v.to_str().unwrap().to_owned());
-    (head.status.as_u16(), reason.unwrap_or_default(), body)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -131,6 +131,15 @@ pub(crate) async fn told(response: Response<Incoming>) -> Value {
     serde_json::from_slice(&body).unwrap()
 }
 
+/// Status, `x-signalbox-reason` and body of a refusal.
+pub(crate) async fn refusal(response: Response<Incoming>) -> (u16, String, Value) {
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let body = serde_json::from_slice(&body).unwrap_or_else(|e| panic!("{e}: {body:?}"));
+    let reason = head.headers.get("x-signalbox-reason").map(|v| v.to_str().unwrap().to_owned());
+    (head.status.as_u16(), reason.unwrap_or_default(), body)
+}
+
 /// A body of one piece, with a content-length.
 pub(crate) fn whole(bytes: Bytes) -> Body {
     http_body_util::Full::new(bytes).map_err(|never| match never {}).boxed()

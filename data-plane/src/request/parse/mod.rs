@@ -91,7 +91,8 @@ fn members(api: Api, body: &[u8]) -> Option<Inference<'_>> {
     let mut completion_tokens = None;
     let mut scan = Scan::object(body)?;
     while let Some(key) = scan.key()? {
-        match &*scan.text(&key)? {
+        let key = scan.text(&key)?;
+        match &*key {
             "model" => {
                 found.model_at = scan.value(&mut ())?;
                 found.model = scan.string_at(&found.model_at);
@@ -101,13 +102,17 @@ fn members(api: Api, body: &[u8]) -> Option<Inference<'_>> {
             "max_completion_tokens" => completion_tokens = scan.number()?,
             "cache_salt" => found.cache_salt = &body[scan.value(&mut ())?],
             "tools" => tools = scan.value(&mut ())?.len(),
-            name => match opaque::prompt(api, name) {
-                Some(opaque::Prompt::Messages) => found.prompt_at = scan.value(prompt.reset(chat::counts))?,
-                Some(opaque::Prompt::Text) => {
-                    found.prompt_at = scan.value(prompt.reset(completions::counts))?
-                }
-                None => drop(scan.value(&mut ())?),
-            },
+            name => {
+                let tally = match opaque::prompt(api, name) {
+                    Some(opaque::Prompt::Messages) => prompt.reset(chat::counts),
+                    Some(opaque::Prompt::Text) => prompt.reset(completions::counts),
+                    None => {
+                        scan.value(&mut ())?;
+                        continue;
+                    }
+                };
+                found.prompt_at = scan.value(tally)?;
+            }
         }
     }
     found.max_tokens = completion_tokens.or(found.max_tokens);
