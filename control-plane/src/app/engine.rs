@@ -15,12 +15,7 @@ use crate::{
     cli::problems,
     gateway::ir::ClusterName,
     gateway::ir::EndpointState,
-    infra::{
-        desired::{self, Desired},
-        local::Local,
-        services::add_managed_pickers,
-        supervisor::ChildState,
-    },
+    infra::{desired, local::Local, services::add_managed_pickers, supervisor::ChildState},
     pipeline::{Output, Pipeline},
     pools::PoolPublisher,
     source::{Batch, Reload},

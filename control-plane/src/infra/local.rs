@@ -241,6 +241,9 @@ impl Local {
             "127.0.0.1:0".into(),
             "--control-plane".into(),
             format!("http://{}", self.config.pools),
+            // Envoy is drained before the picker is told to end, so there is nobody to warn.
+            "--drain-delay".into(),
+            "0s".into(),
             "--die-with-parent".into(),
         ];
         Ok(ChildSpec {

@@ -100,7 +100,7 @@ fn namespaces(untyped: &[&str]) -> Option<MetadataNamespaces> {
 }
 
 fn mode(mode: PickerMode) -> ProcessingMode {
-    let (body, response_body, trailers) = match mode {
+    let (body, response_body, request_trailers) = match mode {
         PickerMode::Buffered => (BodySendMode::Buffered, BodySendMode::None, HeaderSendMode::Skip),
         // Envoy refuses full duplex without trailers.
         PickerMode::FullDuplex => {
@@ -110,9 +110,11 @@ fn mode(mode: PickerMode) -> ProcessingMode {
     ProcessingMode {
         request_header_mode: HeaderSendMode::Send.into(),
         request_body_mode: body.into(),
-        request_trailer_mode: trailers.into(),
+        request_trailer_mode: request_trailers.into(),
         response_header_mode: HeaderSendMode::Send.into(),
         response_body_mode: response_body.into(),
-        response_trailer_mode: trailers.into(),
+        // Also where nothing reads them: the stream then stays open until the response ends, and with it the picker's
+        // count of what is in flight. Without, Envoy closes it after the response's headers.
+        response_trailer_mode: HeaderSendMode::Send.into(),
     }
 }

@@ -32,8 +32,9 @@ const FAILING_AFTER: u32 = 3;
 const ERRORS_AFTER: u32 = 3;
 /// An endpoint whose requests fail is avoided for this long, doubled with each further failure.
 const ERROR_PAUSE: Duration = Duration::from_millis(500);
-/// The doubling of [`ERROR_PAUSE`] ends here: 32 s.
-const MAX_DOUBLINGS: u32 = 6;
+/// The doubling of [`ERROR_PAUSE`] ends here: 2 s, so that an endpoint that works again is soon
+/// used again.
+const MAX_DOUBLINGS: u32 = 2;
 
 /// What one request adds to its endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

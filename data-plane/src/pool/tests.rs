@@ -181,6 +181,10 @@ fn failures_are_avoided_until_they_pass() {
     assert!(slot.is_failing(at(1_400)) && !slot.is_failing(at(1_600)), "half a second");
     slot.errored(at(1_600));
     assert!(slot.is_failing(at(2_500)) && !slot.is_failing(at(2_700)), "doubled");
+    for _ in 0..20 {
+        slot.errored(at(2_700));
+    }
+    assert!(slot.is_failing(at(4_600)) && !slot.is_failing(at(4_800)), "two seconds at most");
     slot.answered();
     slot.errored(at(3_000));
     assert!(!slot.is_failing(at(3_000)), "an answer ends the row");
