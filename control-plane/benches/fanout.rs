@@ -3,7 +3,10 @@
 //! `sessions`: sessions and frames in process, one thread, without a network. `streams`: gRPC streams on loopback, with
 //! clients in the same process that acknowledge; from `publish` until the registry says that all are current.
 //!
-//! The snapshot has 1,000 clusters with endpoints and 10 RouteConfigurations of 60 kB; one of those changes.
+//! The snapshot has 10 RouteConfigurations of 60 kB, one of which changes, and 1,000 clusters with endpoints (100 for
+//! `streams`: 1,000 clients in one process would need gigabytes for their buffers).
+//!
+//! Measured on two shared cores: `sessions` 4.4 ms, `streams` 235 ms (clients' decoding of 60 MB included).
 
 use std::{
     hint::black_box,
@@ -37,7 +40,6 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Endpoint;
 
 const STREAMS: usize = 1000;
-const CLUSTERS: usize = 1000;
 const ROUTES: usize = 10;
 
 fn resource(kind: ResourceType, name: &str, version: u64, size: usize) -> Arc<Resource> {
@@ -46,9 +48,9 @@ fn resource(kind: ResourceType, name: &str, version: u64, size: usize) -> Arc<Re
 }
 
 /// A base to change one route of.
-fn base() -> Snapshot {
+fn base(clusters: usize) -> Snapshot {
     let mut snapshot = Snapshot::default();
-    for i in 0..CLUSTERS {
+    for i in 0..clusters {
         let name = format!("pool/default/pool-{i}");
         snapshot.insert(ResourceType::Cluster, resource(ResourceType::Cluster, &name, 0, 626));
         snapshot.insert(ResourceType::Endpoint, resource(ResourceType::Endpoint, &name, 0, 2000));
@@ -112,7 +114,7 @@ fn sessions(release: &Arc<Release>, now: Instant) -> Vec<Session> {
 }
 
 fn bench_sessions(criterion: &mut Criterion) {
-    let (now, base) = (Instant::now(), base());
+    let (now, base) = (Instant::now(), base(1000));
     let mut release = Arc::new(Release::first(Arc::new(base.clone())));
     let mut sessions = sessions(&release, now);
     let mut version = 0;
@@ -153,13 +155,32 @@ fn bench_sessions(criterion: &mut Criterion) {
     });
 }
 
-/// A client that asks for everything and acknowledges whatever comes.
-async fn client(port: u16, number: usize, subscriptions: Arc<Vec<(ResourceType, Vec<String>)>>) {
-    let endpoint = Endpoint::try_from(format!("http://127.0.0.1:{port}")).expect("a valid address");
-    let channel = endpoint.connect().await.expect("the server listens");
+/// A client that stays connected: when all come at once, the kernel resets some.
+async fn client(
+    port: u16,
+    number: usize,
+    subscriptions: Arc<Vec<(ResourceType, Vec<String>)>>,
+    stop: CancellationToken,
+) {
+    while !stop.is_cancelled() {
+        if let Err(error) = follow(port, number, &subscriptions).await {
+            tracing::debug!(%error, "connects again");
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Asks for everything and acknowledges whatever comes.
+async fn follow(
+    port: u16,
+    number: usize,
+    subscriptions: &[(ResourceType, Vec<String>)],
+) -> anyhow::Result<()> {
+    let endpoint = Endpoint::try_from(format!("http://127.0.0.1:{port}"))?;
+    let channel = endpoint.connect().await?;
     let mut client = AggregatedDiscoveryServiceClient::new(channel).max_decoding_message_size(64 << 20);
     let (requests, outbound) = mpsc::channel(16);
-    for (kind, names) in subscriptions.iter() {
+    for (kind, names) in subscriptions {
         let node =
             Node { id: format!("envoy-{number}"), cluster: "default/gateway".into(), ..Node::default() };
         let ask = DeltaDiscoveryRequest {
@@ -168,20 +189,19 @@ async fn client(port: u16, number: usize, subscriptions: Arc<Vec<(ResourceType, 
             resource_names_subscribe: names.clone(),
             ..DeltaDiscoveryRequest::default()
         };
-        requests.send(ask).await.expect("the stream is open");
+        requests.send(ask).await?;
     }
     let responses = client.delta_aggregated_resources(ReceiverStream::new(outbound)).await;
-    let mut responses = responses.expect("the stream is accepted").into_inner();
-    while let Ok(Some(response)) = responses.message().await {
+    let mut responses = responses?.into_inner();
+    while let Some(response) = responses.message().await? {
         let ack = DeltaDiscoveryRequest {
             type_url: response.type_url,
             response_nonce: response.nonce,
             ..DeltaDiscoveryRequest::default()
         };
-        if requests.send(ack).await.is_err() {
-            return;
-        }
+        requests.send(ack).await?;
     }
+    Ok(())
 }
 
 fn bench_streams(criterion: &mut Criterion) {
@@ -189,7 +209,7 @@ fn bench_streams(criterion: &mut Criterion) {
     let gateway = NamespacedName::new("default", "gateway");
     let publisher = Publisher::default();
     let nodes = Nodes::new(publisher.clone());
-    let base = base();
+    let base = base(100);
     let (stop, tasks) = (CancellationToken::new(), TaskSet::default());
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
@@ -203,12 +223,13 @@ fn bench_streams(criterion: &mut Criterion) {
         publisher.publish(&gateway, Arc::new(base.clone()));
         let subscriptions = Arc::new(KINDS.map(|kind| (kind, names(&base, kind))).to_vec());
         for number in 0..STREAMS {
-            tasks.spawn_brief("client", client(port, number, subscriptions.clone()));
+            tasks.spawn_brief("client", client(port, number, subscriptions.clone(), stop.clone()));
         }
-        let mut changes = nodes.subscribe_changes();
+        let deadline = Instant::now() + Duration::from_secs(120);
         while nodes.gateway_state(&gateway).current < STREAMS {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            changes.changed().await.expect("the registry lives");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let state = nodes.gateway_state(&gateway);
+            assert!(Instant::now() < deadline, "{} connected, {} current", state.connected, state.current);
         }
     });
     let mut version = 0;
