@@ -2,6 +2,8 @@
 //!
 //! `cases/NAME.in.yaml` → `cases/NAME.out.yaml`. Every xDS document is what `signalbox translate` prints.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic anywhere")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs,

@@ -1,5 +1,7 @@
 //! Who may use whom: reads the `use` lines and inline paths of every source file and holds them against the table.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic anywhere")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -97,40 +99,38 @@ fn read(root: &Path, path: &Path) -> (String, String) {
 
 /// Modules named after `crate::`, alone or in a braced list.
 fn used_modules(code: &str) -> BTreeSet<String> {
+    let word = |text: &str| -> String {
+        text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+    };
     let mut found = BTreeSet::new();
-    for (at, _) in code.match_indices("crate::") {
-        let rest = &code[at + "crate::".len()..];
-        if let Some(list) = rest.strip_prefix('{') {
-            let mut depth = 0;
-            let mut word = String::new();
-            for c in list.chars() {
-                match c {
-                    '{' => depth += 1,
-                    '}' if depth == 0 => break,
-                    '}' => depth -= 1,
-                    _ => {}
-                }
-                if depth == 0 && (c.is_alphanumeric() || c == '_') {
-                    word.push(c);
-                } else if depth == 0 {
-                    if c == ':' && !word.is_empty() {
-                        found.insert(std::mem::take(&mut word));
-                    } else if matches!(c, ',' | ' ' | '\n') && !word.is_empty() {
-                        found.insert(std::mem::take(&mut word));
-                    }
-                    if c == ':' {
-                        word.clear();
-                    }
-                }
-            }
-            if !word.is_empty() {
-                found.insert(word);
-            }
-        } else {
-            found.insert(rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect());
+    for (at, prefix) in code.match_indices("crate::") {
+        let rest = &code[at + prefix.len()..];
+        match rest.strip_prefix('{') {
+            Some(list) => found.extend(entries(list).into_iter().map(word)),
+            None => drop(found.insert(word(rest))),
         }
     }
     found.retain(|word| word.chars().next().is_some_and(char::is_lowercase));
+    found
+}
+
+/// The entries of a braced list, up to its closing brace; inner lists stay whole.
+fn entries(list: &str) -> Vec<&str> {
+    let (mut depth, mut start, mut found) = (0, 0, Vec::new());
+    for (at, c) in list.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' | ',' if depth == 0 => {
+                found.push(&list[start..at]);
+                start = at + 1;
+                if c == '}' {
+                    break;
+                }
+            }
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
     found
 }
 

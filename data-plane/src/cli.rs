@@ -21,7 +21,7 @@ pub struct Args {
     /// Address of /metrics, /healthz, /readyz and /debug/pools.
     #[arg(long, default_value = "0.0.0.0:9090")]
     pub metrics_listen: SocketAddr,
-    /// The control plane's tier API, for example http://signalbox.signalbox-system:9003.
+    /// The control plane's tier API, for example `http://signalbox.signalbox-system:9003`.
     #[arg(long, value_name = "URL")]
     pub control_plane: Option<http::Uri>,
     /// A file with pools, instead of a control plane.

@@ -1,5 +1,7 @@
 //! Who may use whom: reads the paths of every source file and holds them against the table.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic anywhere")]
+
 use std::{
     collections::BTreeMap,
     fs,

@@ -94,13 +94,16 @@ async fn models_are_listed_and_unknown_ones_are_told() {
         "a model's page",
     );
 
-    for model in ["gpt-5", "chatbot2", "Chatbot", "chatbot ", "\"quoted\" \\ %REQ(:path)%", "größer"] {
+    for model in ["gpt-5", "chatbot2", "Chatbot", "\"quoted\" \\ %REQ(:path)%", "größer"] {
         let reply = stack.client.completion(model, "a").await.unwrap();
         let message = assert_refused(&reply, 404, "model_not_found", model);
         for name in [model, "chatbot", "recommender"] {
             assert!(message.contains(name), "{name:?} is not in {message:?}");
         }
     }
+    // Hops trim header values: a name with a space around it would be another one at the next.
+    let padded = stack.client.completion("chatbot ", "a").await.unwrap();
+    assert_refused(&padded, 400, "invalid_model", "a model with a space at its end");
     let reply = stack.client.get("/").await.unwrap();
     let (message, code) = reply.openai_error();
     assert_eq!((reply.status, reply.pod()), (StatusCode::NOT_FOUND, ""), "{code}: {message}");

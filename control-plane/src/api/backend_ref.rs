@@ -33,7 +33,7 @@ impl BackendRef {
 
 /// A backend of an HTTPRoute rule.
 ///
-/// It is read through [`FlatHttpBackendRef`]: `#[serde(flatten)]` buffers, so a reader would lose the path of a
+/// It is read through `FlatHttpBackendRef`: `#[serde(flatten)]` buffers, so a reader would lose the path of a
 /// wrong value and never see an unknown field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", from = "FlatHttpBackendRef")]

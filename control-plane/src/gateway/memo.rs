@@ -11,10 +11,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{
-    DefaultPicker, Options,
-    route::{Backends, CompiledRoute, Found, compile},
-};
+use super::route::{Backends, CompiledRoute, Found, compile};
 use crate::{
     api::{HttpRoute, InferencePool, ReferenceGrant, Service},
     world::{Objects, World},
@@ -23,7 +20,7 @@ use crate::{
 /// References kept at most: those of routes that are gone are forgotten only together with the rest.
 const MAX_FOUND: usize = 100_000;
 
-/// Kept work of one Gateway. An empty one is always right, as is one of another World or other Options: what does not
+/// Kept work of one Gateway. An empty one is always right, as is one of another World: what does not
 /// apply is forgotten.
 #[derive(Debug, Default)]
 pub struct Memo {
@@ -39,7 +36,6 @@ struct Inputs {
     services: Objects<Service>,
     pools: Objects<InferencePool>,
     grants: Objects<ReferenceGrant>,
-    default_picker: Option<DefaultPicker>,
 }
 
 impl Memo {
@@ -47,14 +43,13 @@ impl Memo {
     pub(super) fn compile<'w>(
         &mut self,
         world: &World,
-        options: &Options,
         routes: impl Iterator<Item = &'w Arc<HttpRoute>>,
     ) -> Vec<(&'w Arc<HttpRoute>, Arc<CompiledRoute>)> {
-        if !self.inputs.are_those_of(world, options) || self.found.len() > MAX_FOUND {
-            *self = Self { inputs: Inputs::of(world, options), ..Self::default() };
+        if !self.inputs.are_those_of(world) || self.found.len() > MAX_FOUND {
+            *self = Self { inputs: Inputs::of(world), ..Self::default() };
         }
         let mut known = std::mem::take(&mut self.routes);
-        let mut backends = Backends::new(world, options, &mut self.found);
+        let mut backends = Backends::new(world, &mut self.found);
         let mut out = Vec::new();
         for route in routes {
             let address = Arc::as_ptr(route).addr();
@@ -70,22 +65,20 @@ impl Memo {
 }
 
 impl Inputs {
-    fn of(world: &World, options: &Options) -> Self {
+    fn of(world: &World) -> Self {
         Self {
             services: world.services.clone(),
             pools: world.pools.clone(),
             grants: world.reference_grants.clone(),
-            default_picker: options.default_picker.clone(),
         }
     }
 
     /// Maps that share their root are equal; equal maps that do not are looked through, which is still far less than
     /// compiling.
-    fn are_those_of(&self, world: &World, options: &Options) -> bool {
+    fn are_those_of(&self, world: &World) -> bool {
         same(&self.services, &world.services)
             && same(&self.pools, &world.pools)
             && same(&self.grants, &world.reference_grants)
-            && self.default_picker == options.default_picker
     }
 }
 

@@ -43,6 +43,6 @@ pub use accelerator::accelerator;
 pub use class::{class_reports, is_ours};
 pub use endpoints::endpoints;
 pub use memo::Memo;
-pub use options::{DefaultPicker, Options, PickerScope, PortMap};
+pub use options::{Options, PortMap};
 pub use pool_objects::{Objective, Rewrite, pool_objects};
 pub use resolve::{Resolved, resolve, resolve_again};

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use super::ir::PickerSecurity;
 use crate::api::NamespacedName;
 
 /// Settings of the installation.
@@ -14,8 +13,6 @@ pub struct Options {
     pub bind: PortMap,
     /// Addresses that the proxies of each Gateway bind; a Gateway that is not here binds all.
     pub addresses: BTreeMap<NamespacedName, Vec<IpAddr>>,
-    /// The picker that our infrastructure runs for many pools at once, if it does.
-    pub default_picker: Option<DefaultPicker>,
 }
 
 impl Options {
@@ -23,29 +20,6 @@ impl Options {
     pub fn new(controller_name: &str) -> Self {
         Self { controller_name: controller_name.to_owned(), ..Self::default() }
     }
-}
-
-/// A picker that serves pools whose manifests need not name a Service that exists.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DefaultPicker {
-    /// Its Service: the name of its cluster.
-    pub service: NamespacedName,
-    /// The Service's port.
-    pub port: u16,
-    /// How it is spoken to.
-    pub security: PickerSecurity,
-    /// Which pools it serves.
-    pub scope: PickerScope,
-}
-
-/// Which pools the default picker serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PickerScope {
-    /// Those annotated `signalbox.dev/picker: managed`.
-    Annotated,
-    /// Every pool with an endpointPickerRef, and annotated pools without one. For installations without a cluster,
-    /// where the Service that a manifest names does not exist.
-    All,
 }
 
 /// Maps listener ports to ports that an unprivileged process may bind. The identity by default.

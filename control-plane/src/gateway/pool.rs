@@ -15,7 +15,7 @@
 //! ```
 
 use super::{
-    DefaultPicker, Options, PickerScope, condition,
+    condition,
     fault::Fault,
     ir::{Cluster, ClusterName, Picker, PickerMode, PickerSecurity, Protocol, Upstream},
     report::{Conditions, PoolReport},
@@ -54,13 +54,9 @@ pub(super) struct Referrers {
 }
 
 /// Looks at a pool.
-pub(super) fn resolve(world: &World, pool: &InferencePool, options: &Options) -> ResolvedPool {
+pub(super) fn resolve(world: &World, pool: &InferencePool) -> ResolvedPool {
     let key = pool.key();
     let found = match &pool.spec.endpoint_picker_ref {
-        reference if is_served_by_default(pool, options) => {
-            let failure_mode = reference.as_ref().map(failure_mode).unwrap_or_default();
-            Ok(options.default_picker.as_ref().map(|default| by_default(default, failure_mode)))
-        }
         None => Ok(None),
         Some(reference) => by_reference(world, pool, reference).map(Some),
     };
@@ -113,18 +109,6 @@ pub(super) fn report(pool: &InferencePool, resolved: &ResolvedPool, referrers: &
     };
     let conditions: Conditions = vec![accepted, refs];
     PoolReport { generation: pool.metadata.generation, conditions }
-}
-
-fn is_served_by_default(pool: &InferencePool, options: &Options) -> bool {
-    options.default_picker.as_ref().is_some_and(|default| {
-        let all = default.scope == PickerScope::All && pool.spec.endpoint_picker_ref.is_some();
-        all || pool.metadata.annotations.get(PICKER).is_some_and(|v| v == "managed")
-    })
-}
-
-fn by_default(default: &DefaultPicker, failure_mode: FailureMode) -> (Picker, Cluster) {
-    let cluster = picker_cluster(&default.service, default.port, default.security);
-    (Picker { cluster: cluster.name.clone(), failure_mode, mode: PickerMode::Buffered }, cluster)
 }
 
 /// The picker that the pool names; the error is field and remedy.

@@ -62,7 +62,7 @@ pub fn resolve_again(
     let object = world.gateways.get(gateway)?;
     let listeners = listeners(object, options);
     let mut attacher = Attacher::new(world, gateway, &listeners);
-    let compiled = memo.compile(world, options, world.routes_of(gateway)).into_iter();
+    let compiled = memo.compile(world, world.routes_of(gateway)).into_iter();
     let routes: Vec<RouteOf<'_>> = compiled
         .map(|(route, compiled)| RouteOf { route, attachments: attacher.attach(route), compiled })
         .collect();

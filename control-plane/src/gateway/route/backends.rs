@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     api::{BackendRef, InferencePool, NamespacedName, group},
     gateway::{
-        Options,
         fault::Fault,
         grant,
         ir::{Cluster, ClusterName},
@@ -18,7 +17,6 @@ use crate::{
 /// Looks up backends in a World.
 pub(in crate::gateway) struct Backends<'w> {
     world: &'w World,
-    options: &'w Options,
     found: &'w mut Found,
 }
 
@@ -41,8 +39,8 @@ pub(super) struct Resolution {
 
 impl<'w> Backends<'w> {
     /// Looks up backends, except those that were found before in an equal World.
-    pub(in crate::gateway) fn new(world: &'w World, options: &'w Options, found: &'w mut Found) -> Self {
-        Self { world, options, found }
+    pub(in crate::gateway) fn new(world: &'w World, found: &'w mut Found) -> Self {
+        Self { world, found }
     }
 
     /// Looks up a backend of a rule of a route in `namespace`.
@@ -111,7 +109,7 @@ impl<'w> Backends<'w> {
     fn pool(&mut self, key: &NamespacedName) -> Result<ClusterName, Fault> {
         if !self.found.pools.contains_key(key) {
             let found = self.world.pools.get(key);
-            let found = found.map(|pool| (Arc::clone(pool), pool::resolve(self.world, pool, self.options)));
+            let found = found.map(|pool| (Arc::clone(pool), pool::resolve(self.world, pool)));
             self.found.pools.insert(key.clone(), found);
         }
         match self.found.pools.get(key).and_then(Option::as_ref) {

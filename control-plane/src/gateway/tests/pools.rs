@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::gateway::{
-    DefaultPicker, Objective, PickerScope, Rewrite,
+    Objective, Rewrite,
     ir::{Cluster, PickerMode, PickerSecurity, Protocol, Upstream},
     pool_objects,
 };
@@ -116,31 +116,6 @@ fn annotations_say_how_to_ask() {
         let resolved =
             resolved(&manifests(annotations, "endpointPickerRef: {name: epp, port: {number: 9002}}"), "gw");
         assert_eq!(picker_of(&resolved), Some(expected), "{annotations}");
-    }
-}
-
-#[test]
-fn the_default_picker_serves_whom_its_scope_says() {
-    let managed = "signalbox.dev/picker: managed";
-    let missing = "endpointPickerRef: {name: nope, port: {number: 9002}}";
-    for (scope, annotations, spec, served) in [
-        (PickerScope::Annotated, managed, "", true),
-        (PickerScope::Annotated, managed, missing, true),
-        (PickerScope::Annotated, "", missing, false),
-        (PickerScope::All, "", missing, true),
-        (PickerScope::All, "", "", false),
-    ] {
-        let default_picker = Some(DefaultPicker {
-            service: key("signalbox/picker"),
-            port: 9002,
-            security: PickerSecurity::Cleartext,
-            scope,
-        });
-        let options = Options { default_picker, ..options() };
-        let resolved = resolve(&world(&manifests(annotations, spec)), &key("gw"), &options).expect("ours");
-        let expected = served.then_some((PickerMode::Buffered, PickerSecurity::Cleartext));
-        assert_eq!(picker_of(&resolved), expected, "{scope:?} {annotations} {spec}");
-        assert_eq!(resolved.ir.clusters.keys().any(|n| n.as_str() == "picker/signalbox/picker/9002"), served);
     }
 }
 

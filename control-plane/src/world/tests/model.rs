@@ -72,20 +72,18 @@ fn sight(world: &World, gateway: &NamespacedName) -> String {
     let routes: Vec<_> = world.http_routes.values().filter(|r| keys::parents(r).contains(gateway)).collect();
     let mut seen = format!("{object:?} {class:?} {routes:?}");
     for backend in routes.iter().flat_map(|route| keys::backends(route)) {
-        let grants: Vec<_> = world
-            .reference_grants
-            .values()
-            .filter(|g| g.metadata.namespace == backend.key.namespace)
+        // A grant matters only to references from other namespaces, of those that it names.
+        let foreign: BTreeSet<&str> = routes
+            .iter()
+            .filter(|route| keys::backends(route).contains(&backend))
+            .map(|route| route.metadata.namespace.as_str())
+            .filter(|namespace| *namespace != backend.key.namespace)
             .collect();
-        // A grant matters only to references from other namespaces that it names.
-        let foreign = routes.iter().any(|route| {
-            route.metadata.namespace != backend.key.namespace
-                && keys::backends(route).contains(&backend)
-                && grants.iter().any(|g| g.spec.from.iter().any(|f| f.namespace == route.metadata.namespace))
-        });
-        if foreign {
-            seen += &format!(" {grants:?}");
-        }
+        let matters = |g: &&Arc<ReferenceGrant>| {
+            g.metadata.namespace == backend.key.namespace
+                && g.spec.from.iter().any(|from| foreign.contains(from.namespace.as_str()))
+        };
+        seen += &format!(" {:?}", world.reference_grants.values().filter(matters).collect::<Vec<_>>());
         if backend == Backend::service(backend.key.clone()) {
             seen += &format!(" {:?}", world.services.get(&backend.key));
             continue;
