@@ -110,7 +110,8 @@ fn compare(busy: &Rounds, calm: &Rounds) -> Vec<Figure> {
             plan.slice.as_millis(),
         )
     };
-    let (p50, p99) = (load(BUSY, busy.medians(|slice| slice.p50)), load(BUSY, busy.medians(|slice| slice.p99)));
+    let (p50, p99) =
+        (load(BUSY, busy.medians(|slice| slice.p50)), load(BUSY, busy.medians(|slice| slice.p99)));
     let ratio = |percentile: &str, load: &str| {
         format!(
             "our chain on {EXAMPLE} ÷ the same Envoy configuration with a do-nothing tonic picker (both asked over TLS, as \
@@ -118,7 +119,9 @@ fn compare(busy: &Rounds, calm: &Rounds) -> Vec<Figure> {
         )
     };
     let added = |percentile: &str, load: &str| {
-        format!("our chain less Envoy alone, {percentile} of each slice, median of the rounds' differences; {load}")
+        format!(
+            "our chain less Envoy alone, {percentile} of each slice, median of the rounds' differences; {load}"
+        )
     };
     let naive = "do-nothing picker";
     vec![
