@@ -41,7 +41,8 @@ impl Arguments {
     }
 }
 
-#[tokio::main]
+// One thread, as a worker of Envoy is one: what it sends and reads at a time is one write and one read.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     if arguments.list {

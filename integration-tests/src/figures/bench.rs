@@ -91,7 +91,7 @@ pub(super) const PICKS: &[&str] =
     &["pick_10_endpoints_us", "pick_100_endpoints_us", "pick_1000_endpoints_us"];
 
 /// Building and running one bench; the build is most of it.
-const DEADLINE: Duration = Duration::from_secs(600);
+const DEADLINE: Duration = Duration::from_secs(900);
 const SETTINGS: [&str; 7] =
     ["--warm-up-time", "1", "--measurement-time", "3", "--sample-size", "10", "--noplot"];
 

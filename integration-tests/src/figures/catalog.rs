@@ -65,19 +65,19 @@ pub static ALL: &[Measurement] = &[
     Measurement {
         name: "pick",
         figures: bench::PICKS,
-        deadline: minutes(10),
+        deadline: minutes(15),
         measure: |context| Box::pin(bench::measure(context, bench::PICKS)),
     },
     Measurement {
         name: "pipeline",
         figures: bench::PIPELINE,
-        deadline: minutes(10),
+        deadline: minutes(15),
         measure: |context| Box::pin(bench::measure(context, bench::PIPELINE)),
     },
     Measurement {
         name: "fanout",
         figures: bench::FANOUT,
-        deadline: minutes(10),
+        deadline: minutes(15),
         measure: |context| Box::pin(bench::measure(context, bench::FANOUT)),
     },
 ];

@@ -102,7 +102,7 @@ pub(super) async fn measure(context: &Context) -> Result<Vec<Figure>> {
     }
     let how = format!(
         "from the rename of a manifest to the first answer by the changed route, under the load of failed_requests, \
-         {} edits; the answer comes after Envoy has accepted the route, so this is an upper bound",
+         {} edits (Envoy hands a route to its workers when it accepts it, which is when it acknowledges it)",
         times.len()
     );
     figures.push(Figure::new(NAMES[6], times.median(), "ms", how.clone()));

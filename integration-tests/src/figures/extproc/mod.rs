@@ -1,7 +1,7 @@
 //! What the picker costs by itself: CPU for each request, beside a do-nothing server that is asked in the same way.
 //!
 //! ```text
-//! driver ─ h2c, 8 streams ─▶ naive-extproc (child)          CPU of the child ÷ requests,
+//! driver ─ h2c, 16 streams ─▶ naive-extproc (child)          CPU of the child ÷ requests,
 //!        └───────────────▶ signalbox-picker (child) ─ scrapes ─▶ model servers    less what it uses when idle
 //!                               ▲ tier API: one fixed pool
 //! ```
@@ -31,8 +31,8 @@ use crate::{loopback::Block, simulator::PodConfig};
 
 const POOL: (&str, &str) = ("default", "gemma3");
 const ENDPOINTS: u8 = 4;
-const STREAMS: usize = 8;
-const CONNECTIONS: usize = 2;
+const STREAMS: usize = 16;
+const CONNECTIONS: usize = 1;
 const ROUNDS: usize = 7;
 /// Different prompts, used in turn.
 const PROMPTS: u64 = 64;

@@ -2,34 +2,28 @@
 //!
 //! ```text
 //!           ┌─▶ A  Envoy alone ───────────────────────────────┐
-//! 8 kept ───┼─▶ B  Envoy as we configure it ─ naive picker ───┼─▶ the same model servers
+//! kept ─────┼─▶ B  Envoy as we configure it ─ naive picker ───┼─▶ the same model servers
 //! connections └▶ C  Envoy as we configure it ─ our picker ────┘
 //! ```
-//!
-//! One chain is loaded at a time, in short slices that alternate; ratios are taken within a round of three slices, so
-//! that what disturbs the machine for longer than a round disturbs all three.
 
 mod alone;
+mod rounds;
 
 use std::{
-    collections::BTreeMap,
     fs,
     net::{IpAddr, SocketAddr},
-    sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
-use bytes::Bytes;
 
+use self::rounds::{PROMPT, Plan, Rounds, warm};
 use super::{
-    closed_loop::{ClosedLoop, Until},
+    child::Child,
     context::Context,
-    extproc::chat_body,
     figure::{Aim, Figure},
     installation::{Installation, Picks},
     process,
-    samples::Samples,
 };
 use crate::{
     loopback::Block,
@@ -43,34 +37,15 @@ pub(super) const NAMES: &[&str] = &[
     "path_p99_ratio",
     "added_ms_p50",
     "added_ms_p99",
+    "added_one_client_ms_p50",
     "rss_mb_control_plane",
     "rss_mb_picker",
 ];
 
-const GATEWAY_PORT: u16 = Block::GATEWAY_PORT;
-const CONNECTIONS: usize = 8;
-const SLICE: Duration = Duration::from_millis(700);
-const ROUNDS: usize = 36;
-const WARM_UP: Duration = Duration::from_secs(2);
-const PROMPT: usize = 2 << 10;
-/// Different prompts, used in turn.
-const PROMPTS: u64 = 64;
-
-/// One way from the client to the model servers.
-struct Chain {
-    load: ClosedLoop,
-    p50: Samples,
-    p99: Samples,
-    /// Answers by Pod.
-    pods: BTreeMap<String, u64>,
-}
-
-/// Percentiles of a slice, in milliseconds.
-#[derive(Clone, Copy)]
-struct Slice {
-    p50: f64,
-    p99: f64,
-}
+/// As much as two cores can do.
+const BUSY: Plan = Plan { connections: 8, rounds: 36, slice: Duration::from_millis(700) };
+/// One request at a time: nothing waits for a core.
+const CALM: Plan = Plan { connections: 1, rounds: 12, slice: Duration::from_millis(400) };
 
 /// Measures them.
 ///
@@ -83,34 +58,24 @@ pub(super) async fn measure(context: &Context) -> Result<Vec<Figure>> {
     let _servers = context.model_servers("model-server", &pods, &dir).await?;
     let gemma: Vec<_> = pods.iter().filter(|pod| pod.name.starts_with("gemma3-")).collect();
     let upstreams: Vec<_> = gemma.iter().flat_map(|pod| pod.listen.clone()).collect();
-    let [alone, with_naive, with_ours] = [50, 51, 1].map(|n| SocketAddr::new(block.address(n), GATEWAY_PORT));
+    let chains = [50, 51, 1].map(|n| SocketAddr::new(block.address(n), Block::GATEWAY_PORT));
+    let [alone, with_naive, with_ours] = chains;
     let _alone = alone::start(context, alone, &upstreams, &dir).await?;
     let copy = copy(&manifests, with_ours.ip(), with_naive.ip())?;
     let mut naive = Installation::of(context, "path-naive", copy, with_naive, Picks::Naive(upstreams[0]))?;
     naive.start("chatbot").await?;
     let mut ours = Installation::of(context, "path-ours", manifests, with_ours, Picks::Ours)?;
     ours.start("chatbot").await?;
-    let mut chains = Vec::new();
-    for address in [alone, with_naive, with_ours] {
-        chains.push(Chain::to(address).await?);
-    }
-    for chain in &mut chains {
-        chain.load.run(Until::Elapsed(WARM_UP)).await?;
-    }
+    let calm = warm(chains, CALM).await?.run(CALM).await?;
+    let load = warm(chains, BUSY).await?;
     let picked = ours.picked().await?;
-    let mut rounds = Vec::new();
-    for round in 0..ROUNDS {
-        rounds.push(run(&mut chains, round).await?);
-    }
+    let busy = load.run(BUSY).await?;
     let picked = ours.picked().await? - picked;
-    ensure!(
-        chains[1].pods.keys().eq([&gemma[0].name]),
-        "the do-nothing picker was not asked: {:?}",
-        chains[1].pods
-    );
-    let answered: u64 = chains[2].pods.values().sum();
+    let [_, naively, by_us] = &busy.pods;
+    ensure!(naively.keys().eq([&gemma[0].name]), "the do-nothing picker was not asked: {naively:?}");
+    let answered: u64 = by_us.values().sum();
     ensure!(picked == answered, "our picker has picked {picked} times for {answered} requests");
-    let mut figures = compare(&chains, &rounds);
+    let mut figures = compare(&busy, &calm);
     figures.extend(resident(&ours)?);
     naive.end().await?;
     ours.end().await?;
@@ -134,76 +99,55 @@ fn copy(manifests: &Directory, from: IpAddr, to: IpAddr) -> Result<Directory> {
     Ok(copy)
 }
 
-/// One slice of each chain, beginning with another one in every round.
-async fn run(chains: &mut [Chain], round: usize) -> Result<[Slice; 3]> {
-    let mut slices = [Slice { p50: f64::NAN, p99: f64::NAN }; 3];
-    for turn in 0..3 {
-        let index = (round + turn) % 3;
-        let chain = &mut chains[index];
-        let seen = chain.load.run(Until::Elapsed(SLICE)).await.with_context(|| ["A", "B", "C"][index])?;
-        let slice = Slice { p50: seen.latencies.percentile(50.0), p99: seen.latencies.percentile(99.0) };
-        chain.p50.push(slice.p50);
-        chain.p99.push(slice.p99);
-        for pod in seen.pods {
-            *chain.pods.entry(pod).or_default() += 1;
-        }
-        slices[index] = slice;
-    }
-    Ok(slices)
-}
-
-fn compare(chains: &[Chain], rounds: &[[Slice; 3]]) -> Vec<Figure> {
-    let over_rounds = |of: fn(&[Slice; 3]) -> f64| rounds.iter().map(of).collect::<Samples>().median();
-    let medians = |of: fn(&Chain) -> &Samples| {
-        let of: Vec<_> = chains.iter().map(|chain| format!("{:.2}", of(chain).median())).collect();
-        format!("{} ms", of.join(" / "))
-    };
-    let load = format!(
-        "{CONNECTIONS} kept connections in a closed loop, {} KB chat bodies, instant model servers, {ROUNDS} rounds of \
-         alternating {} ms slices",
-        PROMPT >> 10,
-        SLICE.as_millis()
-    );
-    let ratio = |percentile: &str, medians: String| {
+fn compare(busy: &Rounds, calm: &Rounds) -> Vec<Figure> {
+    let load = |plan: Plan, medians: String| {
         format!(
-            "our chain on {EXAMPLE} ÷ the same Envoy configuration with a do-nothing tonic picker (both asked over TLS, as \
-             by default), {percentile} of each slice, median of the rounds' ratios; {load}; Envoy alone / do-nothing / \
-             ours: {medians}"
+            "{} kept connections in a closed loop, {} KB chat bodies, instant model servers, {} rounds of alternating {} \
+             ms slices; Envoy alone / do-nothing / ours: {medians}",
+            plan.connections,
+            PROMPT >> 10,
+            plan.rounds,
+            plan.slice.as_millis(),
         )
     };
-    let added = |percentile: &str| {
+    let (p50, p99) =
+        (load(BUSY, busy.medians(|slice| slice.p50)), load(BUSY, busy.medians(|slice| slice.p99)));
+    let ratio = |percentile: &str, load: &str| {
+        format!(
+            "our chain on {EXAMPLE} ÷ the same Envoy configuration with a do-nothing tonic picker (both asked over TLS, as \
+             by default), {percentile} of each slice, median of the rounds' ratios; {load}"
+        )
+    };
+    let added = |percentile: &str, load: &str| {
         format!(
             "our chain less Envoy alone, {percentile} of each slice, median of the rounds' differences; {load}"
         )
     };
-    let (p50, p99) = (medians(|chain| &chain.p50), medians(|chain| &chain.p99));
+    let naive = "do-nothing picker";
     vec![
-        Figure::new(NAMES[0], over_rounds(|[_, b, c]| c.p50 / b.p50), "ratio", ratio("p50", p50))
+        Figure::new(NAMES[0], busy.median(|[_, b, c]| c.p50 / b.p50), "ratio", ratio("p50", &p50))
             .aim(Aim::AtMost(1.1)),
-        Figure::new(NAMES[1], over_rounds(|[_, b, c]| c.p99 / b.p99), "ratio", ratio("p99", p99))
+        Figure::new(NAMES[1], busy.median(|[_, b, c]| c.p99 / b.p99), "ratio", ratio("p99", &p99))
             .aim(Aim::AtMost(1.2)),
-        Figure::new(NAMES[2], over_rounds(|[a, _, c]| c.p50 - a.p50), "ms", added("p50"))
-            .baseline("do-nothing picker", over_rounds(|[a, b, _]| b.p50 - a.p50)),
-        Figure::new(NAMES[3], over_rounds(|[a, _, c]| c.p99 - a.p99), "ms", added("p99"))
-            .baseline("do-nothing picker", over_rounds(|[a, b, _]| b.p99 - a.p99)),
+        Figure::new(NAMES[2], busy.median(|[a, _, c]| c.p50 - a.p50), "ms", added("p50", &p50))
+            .baseline(naive, busy.median(|[a, b, _]| b.p50 - a.p50)),
+        Figure::new(NAMES[3], busy.median(|[a, _, c]| c.p99 - a.p99), "ms", added("p99", &p99))
+            .baseline(naive, busy.median(|[a, b, _]| b.p99 - a.p99)),
+        Figure::new(
+            NAMES[4],
+            calm.median(|[a, _, c]| c.p50 - a.p50),
+            "ms",
+            added("p50", &load(CALM, calm.medians(|slice| slice.p50))),
+        )
+        .baseline(naive, calm.median(|[a, b, _]| b.p50 - a.p50)),
     ]
 }
 
 fn resident(ours: &Installation<'_>) -> Result<Vec<Figure>> {
     let how = format!("VmRSS after the load of path_p50_ratio, on {EXAMPLE}");
-    let of = |child: &Option<super::child::Child>| {
-        process::resident_mb(child.as_ref().context("the part runs")?.pid())
-    };
+    let of = |child: &Option<Child>| process::resident_mb(child.as_ref().context("the part runs")?.pid());
     Ok(vec![
-        Figure::new(NAMES[4], of(&ours.control_plane)?, "MB", how.clone()),
-        Figure::new(NAMES[5], of(&ours.picker)?, "MB", how),
+        Figure::new(NAMES[5], of(&ours.control_plane)?, "MB", how.clone()),
+        Figure::new(NAMES[6], of(&ours.picker)?, "MB", how),
     ])
-}
-
-impl Chain {
-    async fn to(address: SocketAddr) -> Result<Self> {
-        let bodies: Arc<[Bytes]> = (0..PROMPTS).map(|seed| Bytes::from(chat_body(seed, PROMPT))).collect();
-        let load = ClosedLoop::connect(address, CONNECTIONS, "/v1/chat/completions", bodies).await?;
-        Ok(Self { load, p50: Samples::default(), p99: Samples::default(), pods: BTreeMap::new() })
-    }
 }
