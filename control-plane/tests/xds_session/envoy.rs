@@ -16,7 +16,6 @@ struct Kind {
     held: BTreeMap<Arc<str>, Arc<Resource>>,
     names: BTreeSet<Arc<str>>,
     nonce: String,
-    version: String,
 }
 
 #[derive(Debug)]
@@ -77,7 +76,7 @@ impl Envoy {
             let asks = if delta {
                 Asks::Delta { subscribe: names, unsubscribe: Vec::new(), initial }
             } else {
-                Asks::Sotw { names, version: state.version.clone() }
+                Asks::Sotw { names }
             };
             requests.push(Request { kind, nonce: String::new(), error: None, asks });
         }
@@ -167,7 +166,7 @@ impl Envoy {
             (String::new(), Asks::Delta { subscribe, unsubscribe, initial: Vec::new() })
         } else {
             let names = strings(state.names.iter().collect());
-            (state.nonce.clone(), Asks::Sotw { names, version: state.version.clone() })
+            (state.nonce.clone(), Asks::Sotw { names })
         };
         requests.push(Request { kind, nonce, error: None, asks });
     }
@@ -184,14 +183,11 @@ impl Envoy {
             }
             _ => Some("missing ]: [invalid".to_owned()),
         };
-        if error.is_none() {
-            state.version = response.version.to_string();
-        }
         let asks = if delta {
             Asks::Delta { subscribe: Vec::new(), unsubscribe: Vec::new(), initial: Vec::new() }
         } else {
             let names = state.names.iter().map(ToString::to_string).collect();
-            Asks::Sotw { names, version: state.version.clone() }
+            Asks::Sotw { names }
         };
         Request { kind: response.kind, nonce: state.nonce.clone(), error, asks }
     }

@@ -55,7 +55,7 @@ impl Wire for DiscoveryRequest {
             kind: ResourceType::from_type_url(&self.type_url)?,
             nonce: self.response_nonce,
             error: self.error_detail.map(|status| status.message),
-            asks: Asks::Sotw { names: self.resource_names, version: self.version_info },
+            asks: Asks::Sotw { names: self.resource_names },
         })
     }
 }

@@ -10,6 +10,7 @@ mod plan;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    mem,
     sync::Arc,
     time::Instant,
 };
@@ -31,8 +32,6 @@ pub(super) struct Ledger {
     pub(super) subscription: Subscription,
     /// The wildcard was not answered yet: it is answered even with nothing, since Envoy's start waits for it.
     pub(super) unanswered: bool,
-    /// The version of the whole type that a client of the state-of-the-world protocol came with.
-    pub(super) claimed: Option<Version>,
     accepted: BTreeMap<Arc<str>, Holding>,
     /// Sent and not acknowledged: nonce of the last response with it, and what it said (`None`: removed).
     sent: BTreeMap<Arc<str>, (u64, Option<Arc<Resource>>)>,
@@ -40,6 +39,8 @@ pub(super) struct Ledger {
     parked: BTreeMap<Arc<str>, Parked>,
     dirty: BTreeSet<Arc<str>>,
     owed: BTreeSet<Arc<str>>,
+    /// Asked for, but a late request of the state-of-the-world protocol went without them.
+    doubted: BTreeSet<Arc<str>>,
     /// Parts of a rejected response whose culprit is unknown; each is sent in a response of its own.
     suspects: Vec<Vec<Arc<str>>>,
 }
@@ -113,8 +114,30 @@ impl Ledger {
         self.accepted.insert(name, Holding::Told(version));
     }
 
+    /// The client says, before it saw the last response, that it asks for these names only.
+    pub(super) fn doubt_all_but(&mut self, names: &[String]) {
+        let dropped = self.subscription.names().filter(|name| names.iter().all(|n| **n != ***name));
+        self.doubted.extend(dropped.cloned());
+    }
+
+    /// The client answers this response. What it dropped before it has from it, or not at all.
+    pub(super) fn believe(&mut self, nonce: u64) {
+        let response = self.in_flight.iter().find(|response| response.nonce == nonce);
+        for resource in response.into_iter().flat_map(|response| &response.sent) {
+            if self.doubted.remove(&resource.name) {
+                self.accepted.remove(&resource.name);
+            }
+        }
+    }
+
+    /// What the client dropped for a while, unbeknown to the subscription, and asks for.
+    pub(super) fn take_doubts(&mut self) -> Vec<Arc<str>> {
+        let doubted = mem::take(&mut self.doubted);
+        doubted.into_iter().filter(|name| self.subscription.wants(name)).collect()
+    }
+
     /// The client holds this very resource.
-    pub(super) fn holds(&mut self, resource: &Arc<Resource>) {
+    fn holds(&mut self, resource: &Arc<Resource>) {
         self.accepted.insert(resource.name.clone(), Holding::Sent(resource.clone()));
     }
 

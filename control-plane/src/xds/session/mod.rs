@@ -66,8 +66,6 @@ pub enum Asks {
     Sotw {
         /// All names; empty for a wildcard.
         names: Vec<String>,
-        /// The version that the client accepted last.
-        version: String,
     },
 }
 
@@ -190,7 +188,7 @@ impl Session {
             Asks::Delta { subscribe, unsubscribe, initial } => {
                 self.delta(request, subscribe, unsubscribe, initial, now, step);
             }
-            Asks::Sotw { names, version } => self.sotw(request, names, version, now, step),
+            Asks::Sotw { names } => self.sotw(request, names, now, step),
         }
     }
 
@@ -212,13 +210,7 @@ impl Session {
 
     fn begin_wildcard(&mut self, kind: ResourceType, release: &Release) {
         let ledger = &mut self.ledgers[kind as usize];
-        if !ledger.subscription.is_wildcard() {
-            return;
-        }
-        if ledger.claimed == Some(release.version(kind)) {
-            ledger.unanswered = false;
-            release.snapshot().of(kind).for_each(|resource| ledger.holds(resource));
-        } else {
+        if ledger.subscription.is_wildcard() {
             ledger.touch_all(kind, release.snapshot());
         }
     }

@@ -1,35 +1,35 @@
 //! The state-of-the-world protocol: requests carry the whole subscription; responses carry all clusters, all
 //! listeners, or those endpoints, routes and secrets that differ (absence means nothing for these).
 //!
-//! A request whose nonce is not that of the last response of its type was sent before the client saw that response.
-//! Its names are not looked at: the next request repeats them.
+//! A request whose nonce is not that of the last response of its type was sent before the client saw that response,
+//! and so was one without a nonce once there was a response. What it asks for the next request repeats. What it does
+//! not ask for the client had dropped by then; if the next request names it again, it has to be sent again, unless
+//! the response that this request answers was it.
+//!
+//! The version that a client comes with is not believed: a response that Envoy rejected in part changed what it holds,
+//! but not that version.
 
 use std::{sync::Arc, time::Instant};
 
 use super::{Plan, Request, Response, Session, Step, has_legacy_wildcard};
-use crate::xds::{Release, Resource, ResourceType, Version, release::set_version};
+use crate::xds::{Release, Resource, ResourceType, release::set_version};
 
 impl Session {
-    pub(super) fn sotw(
-        &mut self,
-        request: &Request,
-        names: &[String],
-        version: &str,
-        now: Instant,
-        step: &mut Step,
-    ) {
+    pub(super) fn sotw(&mut self, request: &Request, names: &[String], now: Instant, step: &mut Step) {
         let kind = request.kind;
-        if let Ok(nonce) = request.nonce.parse() {
-            self.settle_sotw(request, nonce, now, step);
-            if nonce != self.last_nonce[kind as usize] {
-                return;
-            }
-        }
+        let nonce = request.nonce.parse().unwrap_or(0);
+        self.settle_sotw(request, nonce, now, step);
+        let last = self.last_nonce[kind as usize];
         let ledger = &mut self.ledgers[kind as usize];
-        if !ledger.subscription.started() && has_legacy_wildcard(kind) {
-            ledger.claimed = Version::parse(version);
+        if last != 0 && nonce != last {
+            ledger.doubt_all_but(names);
+            return;
         }
-        let change = ledger.subscription.replace(has_legacy_wildcard(kind), names);
+        let mut change = ledger.subscription.replace(has_legacy_wildcard(kind), names);
+        for name in ledger.take_doubts() {
+            ledger.forget(&name);
+            change.asked.push(name);
+        }
         self.resubscribe(kind, &change, |_| false);
     }
 
@@ -46,6 +46,7 @@ impl Session {
         for earlier in ledger.before(nonce) {
             outcomes.extend(ledger.accept(earlier, snapshot, kind).map(|settled| (settled, None)));
         }
+        ledger.believe(nonce);
         let last = match &request.error {
             None => ledger.accept(nonce, snapshot, kind),
             Some(message) => ledger.reject(nonce, message, false, snapshot, kind),

@@ -96,7 +96,7 @@ impl Script {
     }
 
     /// `sub T names` `unsub T names` `stale T names` `first T held a=1; names` `ack T` `nack T text` (delta);
-    /// `names T names` `late T names` `again T version` `ack T names` `nack T text` (state of the world).
+    /// `names T names` `late T names` `early T names` `ack T names` `nack T text` (state of the world).
     fn request(&mut self, verb: &str, rest: &str) -> Request {
         let (kind, rest) = rest.split_once(' ').unwrap_or((rest, ""));
         let kind = kind_of(kind);
@@ -128,8 +128,7 @@ impl Script {
         } else {
             let ledger = &self.session.ledgers[kind as usize];
             let same = ledger.subscription.names().map(ToString::to_string).collect();
-            let names = if settles { same } else { words(if verb == "again" { "" } else { rest }) };
-            Asks::Sotw { names, version: if verb == "again" { rest.to_owned() } else { String::new() } }
+            Asks::Sotw { names: if settles { same } else { words(rest) } }
         };
         Request { kind, nonce, error, asks }
     }

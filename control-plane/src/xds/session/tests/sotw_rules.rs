@@ -102,12 +102,31 @@ fn acknowledging_a_later_response_acknowledges_the_earlier_ones() {
 }
 
 #[test]
-fn a_reconnecting_envoy_with_the_same_clusters_is_not_sent_them() {
-    let reference = started("");
-    let release = reference.session.release.unwrap();
-    let version = release.version(ResourceType::Cluster);
-    let snapshot = "snap CDS a=1 / EDS a=1 / LDS l=1 / RDS r=1";
-    sotw(&format!("again CDS {version}\n {snapshot}\n names EDS a => EDS a=1"));
-    sotw(&format!("{snapshot}\n again CDS {version}\n names EDS a => EDS a=1"));
-    sotw(&format!("{snapshot}\n again CDS 0000000000000000 => CDS a=1"));
+fn names_of_a_late_request_wait_for_the_next_one() {
+    started(
+        "snap CDS a=1 / EDS a=1 / LDS l=1 / RDS r=2 => RDS r=2
+         early RDS q
+         late RDS q
+         ack RDS",
+    );
+}
+
+#[test]
+fn what_was_dropped_and_asked_for_again_is_sent_again() {
+    let asked = started(
+        "snap CDS a=1 / EDS a=1 b=1 / LDS l=1 / RDS r=1
+         names EDS a b => EDS b=1
+         ack EDS
+         snap CDS a=1 / EDS a=2 b=1 / LDS l=1 / RDS r=1 => EDS a=2
+         late EDS a
+         late EDS a b
+         ack EDS => EDS b=1
+         ack EDS",
+    );
+    // The response that is answered was received after the name was asked for again.
+    asked.run(
+        "snap CDS a=1 / EDS a=2 b=2 / LDS l=1 / RDS r=1 => EDS b=2
+         late EDS a
+         ack EDS",
+    );
 }
