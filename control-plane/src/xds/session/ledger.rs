@@ -306,6 +306,8 @@ impl Ledger {
         if self.subscription.wants(&resource.name) && !known {
             let parked = Parked { version: resource.version, message: message.clone() };
             self.parked.insert(resource.name.clone(), parked);
+            // The client may hold what is wanted by now: then nothing is rejected any longer.
+            self.dirty.insert(resource.name.clone());
         }
     }
 

@@ -130,3 +130,18 @@ fn what_was_dropped_and_asked_for_again_is_sent_again() {
          ack EDS",
     );
 }
+
+#[test]
+fn a_late_rejection_of_what_is_not_wanted_any_longer_does_not_stay() {
+    let script = started(
+        "snap CDS a=1 / EDS a=1 / LDS l=1 / RDS r=2 => RDS r=2
+         snap CDS a=1 / EDS a=1 / LDS l=1 / RDS r=1 => RDS r=1
+         snap CDS a=1 / EDS a=1 / LDS l=1 / RDS r=2 => RDS r=2
+         nack RDS why
+         snap CDS a=1 / EDS a=1 / LDS l=1 / RDS r=1
+         ack RDS
+         nack RDS why",
+    );
+    assert_eq!(script.parked(), Vec::<String>::new());
+    assert!(script.is_current());
+}
