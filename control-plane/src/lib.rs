@@ -8,6 +8,7 @@
 //! `api`, `world`, `gateway`, `translate` and the sans-IO parts of `xds` are the core: synchronous, without I/O. The
 //! other modules are edges; only `app` chooses among them. `tests/layering.rs` holds the table of who may use whom.
 
+pub mod admin;
 pub mod api;
 pub mod app;
 pub mod cli;

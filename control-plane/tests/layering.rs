@@ -39,12 +39,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "translate",
         ],
     ),
+    ("admin", &[]),
     ("config", &[]),
     ("telemetry", &["config"]),
     ("tasks", &[]),
     (
         "app",
         &[
+            "admin",
             "api",
             "cli",
             "config",
