@@ -19,7 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("xds", &["api", "tasks"]),
     ("pipeline", &["api", "world", "gateway", "translate", "xds::core", "pools", "source::batch"]),
     // Edges.
-    ("source", &["api"]),
+    ("source", &["api", "tasks"]),
     ("pools", &["api", "gateway", "world", "xds::core"]),
     ("status", &["api", "gateway"]),
     ("infra", &["api", "gateway", "world", "translate", "tasks", "status", "source"]),

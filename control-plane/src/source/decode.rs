@@ -109,7 +109,7 @@ fn key(root: &Node<'_>, kind: Option<Kind>) -> NamespacedName {
 }
 
 /// Core kinds carry only what is read; the others are read whole.
-fn scope(kind: Kind) -> Scope {
+pub(crate) fn scope(kind: Kind) -> Scope {
     match kind {
         Kind::GatewayClass
         | Kind::Gateway

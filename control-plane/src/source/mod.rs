@@ -3,13 +3,16 @@
 //! ```text
 //! files:  directory ─▶ tree (walk) ─▶ manifest (bytes → objects + diagnostics) ─▶ collection ─▶ Batch
 //!                                       └ yaml (positions) ─▶ decode (types) ─▶ check (what the CRDs forbid)
+//! cluster: API server ─▶ watches (list, watch, resume) ─▶ object (types) ─▶ groups, coalesce ─▶ Batch
 //! ```
 //!
-//! Everything below `files` is pure: bytes in, objects and diagnostics out. A reload of files is all or nothing.
+//! Everything below `files` is pure: bytes in, objects and diagnostics out. A reload of files is all or nothing; in a
+//! cluster each object stands for itself.
 
 mod batch;
 mod cache;
 mod check;
+pub mod cluster;
 mod collection;
 mod decode;
 mod diagnostic;

@@ -1,0 +1,166 @@
+//! Changes that come close together form one batch.
+//!
+//! ```text
+//! Edit, Edit, … ─▶ pending: a map by object, the later replaces the earlier ─▶ due: quiet, or old enough ─▶ Batch
+//! ```
+//!
+//! This is the queue between the watches and the reducer, and its overflow rule: while the reducer is busy, an object
+//! that changes again replaces its pending change (counted), so that what waits is never more than the objects there
+//! are.
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    api::{Kind, NamespacedName, ObjectRef},
+    source::{AnyObject, Batch, Change, Diagnostic},
+};
+
+/// How long changes wait for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// A batch is due when nothing has changed for this long,
+    pub quiet: Duration,
+    /// and at the latest this long after its first change.
+    pub at_most: Duration,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self { quiet: Duration::from_millis(5), at_most: Duration::from_millis(50) }
+    }
+}
+
+/// What the watches say.
+#[derive(Clone, Debug)]
+pub(super) enum Edit {
+    /// These are all the objects of a kind, and those that could not be read.
+    Replace(Kind, Vec<AnyObject>, Vec<(NamespacedName, Diagnostic)>),
+    /// An object is there.
+    Apply(AnyObject),
+    /// An object is gone.
+    Delete(ObjectRef),
+    /// An object cannot be read.
+    Invalid(ObjectRef, Diagnostic),
+}
+
+/// The pending change of one object.
+#[derive(Clone, Debug, Default)]
+struct Pending {
+    /// What is to be there; `Some(None)` is gone.
+    content: Option<Option<AnyObject>>,
+    /// It cannot be read since.
+    invalid: Option<Diagnostic>,
+}
+
+/// The pending changes of one kind.
+#[derive(Clone, Debug, Default)]
+struct PendingKind {
+    /// What is not in `objects` is gone.
+    replaces: bool,
+    objects: BTreeMap<NamespacedName, Pending>,
+}
+
+/// Changes on their way to the reducer.
+#[derive(Clone, Debug)]
+pub(super) struct Coalescer {
+    window: Window,
+    kinds: BTreeMap<Kind, PendingKind>,
+    /// First and last change.
+    times: Option<(Instant, Instant)>,
+    merged: u64,
+}
+
+impl Coalescer {
+    pub(super) fn new(window: Window) -> Self {
+        Self { window, kinds: BTreeMap::new(), times: None, merged: 0 }
+    }
+
+    /// Takes a change in.
+    pub(super) fn add(&mut self, edit: Edit, now: Instant) {
+        self.times = Some((self.times.map_or(now, |(first, _)| first), now));
+        match edit {
+            Edit::Replace(kind, objects, invalid) => {
+                let pending = self.kinds.entry(kind).or_default();
+                pending.replaces = true;
+                self.merged += pending.objects.len() as u64;
+                pending.objects.clear();
+                for object in objects {
+                    pending
+                        .objects
+                        .insert(object.key(), Pending { content: Some(Some(object)), invalid: None });
+                }
+                for (key, diagnostic) in invalid {
+                    pending.objects.entry(key).or_default().invalid = Some(diagnostic);
+                }
+            }
+            Edit::Apply(object) => {
+                let (kind, key) = (object.kind(), object.key());
+                *self.pending(kind, key) = Pending { content: Some(Some(object)), invalid: None };
+            }
+            Edit::Delete(name) => {
+                *self.pending(name.kind, name.key) = Pending { content: Some(None), invalid: None };
+            }
+            // A pending content stays: it is the last good one.
+            Edit::Invalid(name, diagnostic) => self.pending(name.kind, name.key).invalid = Some(diagnostic),
+        }
+    }
+
+    fn pending(&mut self, kind: Kind, key: NamespacedName) -> &mut Pending {
+        match self.kinds.entry(kind).or_default().objects.entry(key) {
+            Entry::Vacant(free) => free.insert(Pending::default()),
+            Entry::Occupied(pending) => {
+                self.merged += 1;
+                pending.into_mut()
+            }
+        }
+    }
+
+    /// When the pending changes are due; `None` when there are none.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let (first, last) = self.times?;
+        Some((first + self.window.at_most).min(last + self.window.quiet))
+    }
+
+    /// The pending changes as a batch. With `everything`, what is not among them is gone, of every kind.
+    pub(super) fn take(&mut self, everything: bool) -> Batch {
+        self.times = None;
+        let mut all = Vec::new();
+        let (mut batch, mut after) = (Batch::default(), Batch::default());
+        for (kind, PendingKind { replaces, objects }) in std::mem::take(&mut self.kinds) {
+            let mut there = Vec::new();
+            for (key, Pending { content, invalid }) in objects {
+                match content {
+                    Some(Some(object)) => there.push(object),
+                    Some(None) => after.push(Change::Delete(ObjectRef::new(kind, key))),
+                    None => {}
+                }
+                after.changes.extend(invalid.map(Change::Invalid));
+            }
+            if everything {
+                all.append(&mut there);
+            } else if replaces {
+                batch.push(Change::ReplaceKind(kind, there));
+            } else {
+                batch.changes.extend(there.into_iter().map(Change::Apply));
+            }
+        }
+        if everything {
+            batch.push(Change::ReplaceAll(all));
+        }
+        batch.changes.append(&mut after.changes);
+        batch
+    }
+
+    /// Changes that a later change of the same object has replaced before they were taken, since the last call.
+    pub(super) fn take_merged(&mut self) -> u64 {
+        std::mem::take(&mut self.merged)
+    }
+}
+
+#[cfg(test)]
+mod tests;
