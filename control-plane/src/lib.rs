@@ -14,6 +14,7 @@ pub mod cli;
 pub mod config;
 pub mod gateway;
 pub mod infra;
+pub mod leader;
 pub mod pipeline;
 pub mod pools;
 pub mod source;
