@@ -15,6 +15,7 @@ pub mod cli;
 pub mod config;
 pub mod gateway;
 pub mod infra;
+pub mod leader;
 pub mod pipeline;
 pub mod pools;
 pub mod source;

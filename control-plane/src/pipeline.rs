@@ -19,7 +19,7 @@ use crate::{
     gateway::{
         self,
         ir::{self, ClusterName, EndpointSet},
-        report::{Conditions, Reports},
+        report::{ClassReport, Reports},
     },
     pools,
     source::Batch,
@@ -61,7 +61,7 @@ pub struct Pipeline {
     options: gateway::Options,
     settings: translate::Settings,
     world: World,
-    classes: BTreeMap<String, Conditions>,
+    classes: BTreeMap<String, ClassReport>,
     gateways: BTreeMap<NamespacedName, Published>,
     /// Endpoints of every cluster that is used, as last published.
     endpoints: BTreeMap<ClusterName, Arc<EndpointSet>>,
@@ -93,8 +93,8 @@ impl Pipeline {
         &self.options
     }
 
-    /// Conditions of GatewayClasses.
-    pub fn classes(&self) -> &BTreeMap<String, Conditions> {
+    /// What was found out about GatewayClasses.
+    pub fn classes(&self) -> &BTreeMap<String, ClassReport> {
         &self.classes
     }
 

@@ -14,7 +14,7 @@ use control_plane::{
     cli::{problems, resolve},
     config::CONTROLLER_NAME,
     source::FileSource,
-    status::{self, Facts},
+    status::{self, Facts, Inputs},
     translate,
 };
 use serde_json::{Map, Value, json};
@@ -40,7 +40,13 @@ fn outcome(input: &Path) -> Value {
     let facts =
         Facts { addresses: vec!["192.0.2.1".into()], connected: 1, acknowledged: true, ..Facts::default() };
     let gateways = pipeline.gateways().map(|(name, reports, _)| (name, reports, facts.clone()));
-    let plan = status::plan(CONTROLLER_NAME, pipeline.classes(), gateways);
+    let inputs = Inputs {
+        controller: CONTROLLER_NAME,
+        classes: pipeline.classes(),
+        cluster: None,
+        pickers: &BTreeMap::new(),
+    };
+    let plan = status::plan(inputs, gateways);
     let statuses: Map<String, Value> =
         plan.into_iter().map(|(object, status)| (object.to_string(), status)).collect();
     let xds: Map<String, Value> = output

@@ -21,7 +21,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Edges.
     ("source", &["api", "tasks"]),
     ("pools", &["api", "gateway", "world", "xds::core"]),
-    ("status", &["api", "gateway"]),
+    ("status", &["api", "gateway", "world"]),
+    ("leader", &[]),
     ("infra", &["api", "gateway", "world", "translate", "tasks", "status", "source"]),
     (
         "cli",
@@ -52,6 +53,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
             "gateway",
             "infra",
+            "leader",
             "pipeline",
             "pools",
             "source",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ObjectMeta, meta::object};
+use super::{ObjectMeta, ObservedStatus, meta::object};
 
 /// A Gateway: addresses and listeners that a fleet of proxies serves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +14,9 @@ pub struct Gateway {
     pub metadata: ObjectMeta,
     /// Specification.
     pub spec: GatewaySpec,
+    /// Status as it was read.
+    #[serde(default)]
+    pub status: ObservedStatus,
 }
 
 /// A Gateway's specification.

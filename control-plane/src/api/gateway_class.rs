@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, ObjectMeta, ParametersRef, meta::object};
+use super::{ObjectMeta, ObservedStatus, ParametersRef, meta::object};
 
 /// A class of Gateways, served by one controller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,9 +12,9 @@ pub struct GatewayClass {
     pub metadata: ObjectMeta,
     /// Specification.
     pub spec: GatewayClassSpec,
-    /// Conditions as last written; empty in plain manifests.
+    /// Status as it was read.
     #[serde(default)]
-    pub status: GatewayClassStatus,
+    pub status: ObservedStatus,
 }
 
 /// A GatewayClass's specification.
@@ -29,14 +29,6 @@ pub struct GatewayClassSpec {
     /// For people.
     #[serde(default)]
     pub description: Option<String>,
-}
-
-/// A GatewayClass's status.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct GatewayClassStatus {
-    /// Conditions.
-    pub conditions: Vec<Condition>,
 }
 
 object!(GatewayClass);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{HttpBackendRef, HttpRouteFilter, ObjectMeta, ParentRef, meta::object};
+use super::{HttpBackendRef, HttpRouteFilter, ObjectMeta, ObservedStatus, ParentRef, meta::object};
 
 /// Routes HTTP requests from Gateways to backends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +13,9 @@ pub struct HttpRoute {
     /// Specification.
     #[serde(default)]
     pub spec: HttpRouteSpec,
+    /// Status as it was read.
+    #[serde(default)]
+    pub status: ObservedStatus,
 }
 
 /// An HTTPRoute's specification.

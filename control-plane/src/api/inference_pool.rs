@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, ObjectMeta, ParentRef, group, meta::object};
+use super::{ObjectMeta, ObservedStatus, group, meta::object};
 
 /// Pods that serve one model (and its adapters), with the endpoint picker that chooses among them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,9 +14,9 @@ pub struct InferencePool {
     pub metadata: ObjectMeta,
     /// Specification.
     pub spec: InferencePoolSpec,
-    /// Status as last written; other controllers' entries are kept.
+    /// Status as it was read.
     #[serde(default)]
-    pub status: InferencePoolStatus,
+    pub status: ObservedStatus,
 }
 
 /// An InferencePool's specification.
@@ -102,28 +102,6 @@ pub enum FailureMode {
     /// A word this version does not know: treated as `FailClose`.
     #[serde(untagged)]
     Unknown(String),
-}
-
-/// An InferencePool's status.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct InferencePoolStatus {
-    /// One entry for each parent Gateway; an atomic list shared by all controllers.
-    pub parents: Vec<PoolParentStatus>,
-}
-
-/// A pool's standing with one Gateway.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PoolParentStatus {
-    /// The Gateway.
-    pub parent_ref: ParentRef,
-    /// Who wrote the entry.
-    #[serde(default)]
-    pub controller_name: Option<String>,
-    /// Conditions.
-    #[serde(default)]
-    pub conditions: Vec<Condition>,
 }
 
 /// A reference to an InferencePool in the same namespace.

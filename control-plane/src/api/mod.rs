@@ -19,6 +19,7 @@ mod inference_pool;
 mod meta;
 mod namespace;
 mod node;
+mod observed;
 mod parent_ref;
 mod pod;
 mod reference_grant;
@@ -26,7 +27,7 @@ mod secret;
 mod service;
 
 pub use backend_ref::{BackendRef, HttpBackendRef};
-pub use condition::{Condition, ConditionStatus};
+pub use condition::ConditionStatus;
 pub use config_map::ConfigMap;
 pub use endpoint_slice::{EndpointSlice, SliceConditions, SliceEndpoint, SlicePort};
 pub use filter::{
@@ -38,7 +39,7 @@ pub use gateway::{
     GatewaySpec, GatewayTls, LabelSelector, LabelSelectorRequirement, Listener, ListenerProtocol,
     ParametersRef, RouteGroupKind, RouteNamespaces, SelectorOperator, TlsMode,
 };
-pub use gateway_class::{GatewayClass, GatewayClassSpec, GatewayClassStatus};
+pub use gateway_class::{GatewayClass, GatewayClassSpec};
 pub use http_route::{
     HeaderMatch, HttpRoute, HttpRouteMatch, HttpRouteRule, HttpRouteSpec, MatchType, PathMatch,
     PathMatchType, QueryParamMatch, Timeouts,
@@ -49,12 +50,13 @@ pub use inference_model_rewrite::{
 };
 pub use inference_objective::{InferenceObjective, InferenceObjectiveSpec};
 pub use inference_pool::{
-    EndpointPickerRef, FailureMode, InferencePool, InferencePoolSpec, InferencePoolStatus, PoolAppProtocol,
-    PoolParentStatus, PoolRef, PoolSelector, PortNumber,
+    EndpointPickerRef, FailureMode, InferencePool, InferencePoolSpec, PoolAppProtocol, PoolRef, PoolSelector,
+    PortNumber,
 };
 pub use meta::{Kind, NamespacedName, Object, ObjectMeta, ObjectRef};
 pub use namespace::Namespace;
 pub use node::{Node, NodeStatus};
+pub use observed::ObservedStatus;
 pub use parent_ref::ParentRef;
 pub use pod::{Container, Pod, PodCondition, PodSpec, PodStatus, Resources};
 pub use reference_grant::{GrantFrom, GrantTo, ReferenceGrant, ReferenceGrantSpec};

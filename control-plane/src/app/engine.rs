@@ -20,7 +20,7 @@ use crate::{
     pools::PoolPublisher,
     source::{Batch, Reload},
     status::{
-        self, Facts,
+        self, Facts, Inputs, Refusal,
         files::{StatusFiles, replace_file},
         overview::{ChildOverview, GatewayOverview, Overview, PoolOverview},
     },
@@ -121,7 +121,13 @@ impl Engine {
         let facts: BTreeMap<_, _> =
             self.pipeline.gateways().map(|(name, ..)| (name.clone(), self.facts(name))).collect();
         let entries = self.pipeline.gateways().map(|(name, reports, _)| (name, reports, facts[name].clone()));
-        let plan = status::plan(&self.pipeline.options().controller_name, self.pipeline.classes(), entries);
+        let inputs = Inputs {
+            controller: &self.pipeline.options().controller_name,
+            classes: self.pipeline.classes(),
+            cluster: None,
+            pickers: &BTreeMap::new(),
+        };
+        let plan = status::plan(inputs, entries);
         if let Err(error) =
             self.statuses.write(&plan, &Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
         {
@@ -158,7 +164,7 @@ impl Engine {
             refusals: state
                 .nacks
                 .iter()
-                .map(|nack| format!("{}: {}", nack.resources.join(", "), nack.message))
+                .map(|nack| Refusal { resources: nack.resources.clone(), message: nack.message.clone() })
                 .collect(),
         }
     }
@@ -185,7 +191,7 @@ impl Engine {
                 programmed: facts.acknowledged && facts.refusals.is_empty(),
                 attached_routes: reports.gateway.listeners.iter().map(|l| l.attached_routes).sum(),
                 envoys: facts.connected,
-                refusals: facts.refusals.clone(),
+                refusals: facts.refusals.iter().map(ToString::to_string).collect(),
             }
         });
         let children = self.local.children().map(|(name, state, log)| ChildOverview {

@@ -70,8 +70,8 @@ pub fn problems(pipeline: &Pipeline) -> Vec<String> {
             found.push(format!("{object}: {}={:?} {}: {}", c.kind, c.status, c.reason, c.message));
         }
     };
-    for (class, conditions) in pipeline.classes() {
-        add(format!("GatewayClass {class}"), conditions);
+    for (class, report) in pipeline.classes() {
+        add(format!("GatewayClass {class}"), &report.conditions);
     }
     for (name, reports, _) in pipeline.gateways() {
         add(format!("Gateway {name}"), &reports.gateway.conditions);

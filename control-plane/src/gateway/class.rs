@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Options, condition, report::Conditions};
+use super::{
+    Options, condition,
+    report::{ClassReport, Conditions},
+};
 use crate::{
     api::{GatewayClass, NamespacedName, ParametersRef},
     world::World,
@@ -16,13 +19,17 @@ pub fn is_ours(world: &World, gateway: &NamespacedName, options: &Options) -> bo
     })
 }
 
-/// Conditions of every GatewayClass that names our controller, by name.
+/// What was found out about every GatewayClass that names our controller, by name.
 ///
 /// Gateways of a class that is refused for its parameters keep being served, without the parameters: a class is a
 /// template, and changing it should not take its Gateways down.
-pub fn class_reports(world: &World, options: &Options) -> BTreeMap<String, Conditions> {
+pub fn class_reports(world: &World, options: &Options) -> BTreeMap<String, ClassReport> {
     let ours = world.gateway_classes.values().filter(|class| names_us(class, options));
-    ours.map(|class| (class.metadata.name.clone(), conditions(class))).collect()
+    let report = |class: &GatewayClass| ClassReport {
+        generation: class.metadata.generation,
+        conditions: conditions(class),
+    };
+    ours.map(|class| (class.metadata.name.clone(), report(class))).collect()
 }
 
 /// Names parameters in a message.

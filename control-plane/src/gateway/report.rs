@@ -33,6 +33,15 @@ pub struct Reports {
     pub pools: BTreeMap<NamespacedName, PoolReport>,
 }
 
+/// What was found out about a GatewayClass that names our controller.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClassReport {
+    /// Generation that was looked at.
+    pub generation: i64,
+    /// Conditions.
+    pub conditions: Conditions,
+}
+
 /// What was found out about a Gateway. `Programmed` is not here: only Envoy's acknowledgement makes it true.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GatewayReport {

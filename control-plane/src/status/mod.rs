@@ -2,13 +2,23 @@
 //!
 //! ```text
 //! Reports (gateway) ─┐
-//! Facts (xds, infra) ┴▶ plan (pure) ─▶ times (keeps transition times) ─▶ files
+//! Facts (xds, infra) ┴▶ plan (pure) ─┬▶ times (keeps transition times) ─▶ files
+//!                                    └▶ merge (with what the object has) ─▶ cluster (leader only)
 //! ```
 
+mod blame;
+mod class;
+pub mod cluster;
+mod features;
 pub mod files;
+mod merge;
 pub mod overview;
 mod plan;
 mod times;
 
-pub use plan::{Facts, Plan, plan};
+pub use blame::Refusal;
+pub use class::ClassFacts;
+pub use features::features;
+pub use merge::{Current, Merged, merge};
+pub use plan::{Facts, Inputs, PickerState, Plan, plan};
 pub use times::with_times;

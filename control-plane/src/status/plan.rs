@@ -1,18 +1,24 @@
 //! The status of every object, without times: a pure function of reports and facts.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use serde_json::{Value, json};
 
+use super::{
+    blame::{Blame, Refusal, words},
+    class::{ClassFacts, class},
+};
 use crate::{
     api::{ConditionStatus, Kind, NamespacedName, ObjectRef, group},
-    gateway::report::{ConditionReport, Conditions, GatewayReport, Reports},
+    gateway::report::{
+        ClassReport, ConditionReport, Conditions, GatewayReport, PoolReport, Reports, RouteParentReport,
+    },
 };
 
 /// What is true about a Gateway's fleet at this moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// Addresses that clients use.
+    /// Addresses that clients use: IP addresses or hostnames.
     pub addresses: Vec<String>,
     /// Why the addresses that were asked for cannot be used.
     pub address_error: Option<String>,
@@ -20,51 +26,112 @@ pub struct Facts {
     pub connected: usize,
     /// Whether an Envoy acknowledged the listeners of the current configuration.
     pub acknowledged: bool,
-    /// What Envoys refused: resource and reason.
-    pub refusals: Vec<String>,
+    /// What Envoys refused.
+    pub refusals: Vec<Refusal>,
+}
+
+/// Whether the picker of a pool answers, as far as anybody can tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PickerState {
+    /// It is connected to the control plane.
+    Connected,
+    /// It is not: why.
+    Unreachable(String),
 }
 
 /// Status of every object, to be written where it differs.
 pub type Plan = BTreeMap<ObjectRef, Value>;
 
+/// What statuses are made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// The name under which entries in shared lists are ours.
+    pub controller: &'a str,
+    /// GatewayClasses of ours.
+    pub classes: &'a BTreeMap<String, ClassReport>,
+    /// What the cluster has; `None` without a cluster.
+    pub cluster: Option<&'a ClassFacts>,
+    /// Pickers by pool; nothing is said of pools that are not in it.
+    pub pickers: &'a BTreeMap<NamespacedName, PickerState>,
+}
+
 /// The status of GatewayClasses, Gateways, HTTPRoutes and InferencePools.
 pub fn plan<'a>(
-    controller: &str,
-    classes: &BTreeMap<String, Conditions>,
+    inputs: Inputs<'_>,
     gateways: impl IntoIterator<Item = (&'a NamespacedName, &'a Reports, Facts)>,
 ) -> Plan {
     let mut plan = Plan::new();
-    for (name, conditions) in classes {
+    for (name, report) in inputs.classes {
         let key = NamespacedName::new("", name);
-        let conditions = conditions.iter().map(|c| condition(c, 0)).collect::<Vec<_>>();
-        plan.insert(ObjectRef::new(Kind::GatewayClass, key), json!({ "conditions": conditions }));
+        plan.insert(ObjectRef::new(Kind::GatewayClass, key), class(report, inputs.cluster));
     }
     for (name, reports, facts) in gateways {
+        let blame = Blame::of(&facts.refusals);
         let object = ObjectRef::new(Kind::Gateway, name.clone());
         plan.insert(object, gateway(&reports.gateway, &facts));
         for (route, parents) in &reports.routes {
             let object = ObjectRef::new(Kind::HTTPRoute, route.clone());
             for parent in parents {
+                let refused = blame.routes.get(route).map(words);
                 let entry = json!({
                     "parentRef": parent.parent,
-                    "controllerName": controller,
-                    "conditions": conditions(&parent.conditions, parent.generation),
+                    "controllerName": inputs.controller,
+                    "conditions": conditions(&of_route(parent, refused), parent.generation),
                 });
                 push_parent(&mut plan, &object, entry);
             }
         }
         for (pool, report) in &reports.pools {
             let object = ObjectRef::new(Kind::InferencePool, pool.clone());
+            let refused = blame.pools.get(pool).map(words);
             let parent = json!({ "group": group::GATEWAY, "kind": "Gateway", "namespace": name.namespace, "name": name.name });
             let entry = json!({
                 "parentRef": parent,
-                "controllerName": controller,
-                "conditions": conditions(&report.conditions, report.generation),
+                "controllerName": inputs.controller,
+                "conditions": conditions(&of_pool(report, refused, inputs.pickers.get(pool)), report.generation),
             });
             push_parent(&mut plan, &object, entry);
         }
     }
     plan
+}
+
+/// A route's conditions with what Envoy refused of it. The API's word for serving something older is a message that
+/// starts with `Fall Back`.
+fn of_route(report: &RouteParentReport, refused: Option<String>) -> Conditions {
+    let mut conditions = report.conditions.clone();
+    let Some(words) = refused.filter(|_| is_true(&conditions, "Accepted")) else { return conditions };
+    let message = format!("Fall Back: Envoy refused the route and keeps what it had before: {words}");
+    match conditions.iter_mut().find(|c| c.kind == "PartiallyInvalid") {
+        // Its message has to start with `Dropped Rule`.
+        Some(partial) => partial.message = format!("{}; {message}", partial.message),
+        None => conditions.push(ConditionReport {
+            kind: "PartiallyInvalid",
+            status: ConditionStatus::True,
+            reason: "UnsupportedValue",
+            message,
+        }),
+    }
+    conditions
+}
+
+/// A pool's conditions with what Envoy refused of it, and whether its picker answers.
+fn of_pool(report: &PoolReport, refused: Option<String>, picker: Option<&PickerState>) -> Conditions {
+    let mut conditions = report.conditions.clone();
+    if let Some(refs) = conditions.iter_mut().find(|c| c.kind == "ResolvedRefs") {
+        match picker {
+            Some(PickerState::Unreachable(why)) => {
+                refs.message = format!("{}; the endpoint picker does not answer: {why}", refs.message);
+            }
+            Some(PickerState::Connected) => refs.message.push_str(" and is connected"),
+            None => {}
+        }
+        if let Some(words) = refused {
+            refs.message =
+                format!("{}; Envoy refused the pool and keeps what it had before: {words}", refs.message);
+        }
+    }
+    conditions
 }
 
 fn push_parent(plan: &mut Plan, object: &ObjectRef, entry: Value) {
@@ -101,8 +168,12 @@ fn gateway(report: &GatewayReport, facts: &Facts) -> Value {
         })
         .collect();
     let addresses: Vec<_> =
-        facts.addresses.iter().map(|a| json!({ "type": "IPAddress", "value": a })).collect();
+        facts.addresses.iter().map(|a| json!({ "type": address_type(a), "value": a })).collect();
     json!({ "addresses": addresses, "conditions": own, "listeners": listeners })
+}
+
+fn address_type(address: &str) -> &'static str {
+    if address.parse::<IpAddr>().is_ok() { "IPAddress" } else { "Hostname" }
 }
 
 /// `Programmed` is true only when an Envoy acknowledged the listeners.
@@ -118,7 +189,7 @@ fn programmed(accepted: bool, facts: &Facts) -> ConditionReport {
     if !facts.refusals.is_empty() {
         let message = format!(
             "Envoy refused part of the configuration and keeps its last good one; a restarted Envoy will not have it: {}",
-            facts.refusals.join("; ")
+            facts.refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
         );
         return report(ConditionStatus::False, "Invalid", message);
     }
@@ -151,12 +222,16 @@ fn conditions(reports: &Conditions, generation: i64) -> Vec<Value> {
     reports.iter().map(|report| condition(report, generation)).collect()
 }
 
-fn condition(report: &ConditionReport, generation: i64) -> Value {
+/// `maxLength` of a condition's message.
+const MAX_MESSAGE: usize = 32_768;
+
+pub(super) fn condition(report: &ConditionReport, generation: i64) -> Value {
+    let message = &report.message[..report.message.floor_char_boundary(MAX_MESSAGE)];
     json!({
         "type": report.kind,
         "status": report.status,
         "reason": report.reason,
-        "message": report.message,
+        "message": message,
         "observedGeneration": generation,
     })
 }
@@ -178,12 +253,93 @@ mod tests {
 
     fn programmed_of(facts: Facts) -> (String, String) {
         let name = NamespacedName::new("ns", "gw");
-        let plan = plan("example.com/c", &BTreeMap::new(), [(&name, &reports(), facts)]);
+        let plan = plan(inputs(), [(&name, &reports(), facts)]);
         let status = &plan[&ObjectRef::new(Kind::Gateway, name)];
         let conditions = status["conditions"].as_array().unwrap();
         let found = conditions.iter().find(|c| c["type"] == "Programmed").unwrap();
         assert_eq!(found["observedGeneration"], 3);
         (found["status"].as_str().unwrap().into(), found["reason"].as_str().unwrap().into())
+    }
+
+    fn inputs() -> Inputs<'static> {
+        static NONE: (BTreeMap<String, ClassReport>, BTreeMap<NamespacedName, PickerState>) =
+            (BTreeMap::new(), BTreeMap::new());
+        Inputs { controller: "example.com/c", classes: &NONE.0, cluster: None, pickers: &NONE.1 }
+    }
+
+    fn refusal(resource: &str, message: &str) -> Refusal {
+        Refusal { resources: vec![resource.into()], message: message.into() }
+    }
+
+    fn report(kind: &'static str, status: ConditionStatus, message: &str) -> ConditionReport {
+        ConditionReport { kind, status, reason: "R", message: message.into() }
+    }
+
+    #[test]
+    fn a_refusal_is_told_to_the_route_that_caused_it() {
+        let (yes, no) = (ConditionStatus::True, ConditionStatus::False);
+        let fall_back = "Fall Back: Envoy refused the route and keeps what it had before: no";
+        let dropped = format!("Dropped Rule 1: x; {fall_back}");
+        let accepted = report("Accepted", yes, "");
+        for (own, resource, expected) in [
+            (vec![accepted.clone()], "http-80", None),
+            (vec![accepted.clone()], "httproute/ns/other/rule/0/match/0", None),
+            (vec![accepted.clone()], "httproute/ns/r/rule/0/match/0", Some(fall_back)),
+            (
+                vec![accepted, report("PartiallyInvalid", yes, "Dropped Rule 1: x")],
+                "httproute/ns/r/rule/0/match/0",
+                Some(dropped.as_str()),
+            ),
+            (vec![report("Accepted", no, "")], "httproute/ns/r/rule/0/match/0", None),
+        ] {
+            let parent = serde_json::from_value(json!({ "name": "gw" })).unwrap();
+            let entry = RouteParentReport { parent, generation: 4, conditions: own };
+            let route = NamespacedName::new("ns", "r");
+            let reports = Reports { routes: [(route.clone(), vec![entry])].into(), ..reports() };
+            let facts = Facts { refusals: vec![refusal(resource, "no")], ..Facts::default() };
+            let plan = plan(inputs(), [(&NamespacedName::new("ns", "gw"), &reports, facts)]);
+            let status = &plan[&ObjectRef::new(Kind::HTTPRoute, route)];
+            let conditions = status["parents"][0]["conditions"].as_array().unwrap();
+            let partial = conditions.iter().find(|c| c["type"] == "PartiallyInvalid");
+            assert_eq!(partial.and_then(|c| c["message"].as_str()), expected, "{resource}");
+        }
+    }
+
+    #[test]
+    fn a_pool_tells_of_its_picker_and_of_refusals() {
+        let refs = report("ResolvedRefs", ConditionStatus::True, "endpoint picker is p");
+        let pool = NamespacedName::new("ns", "llm");
+        let entry = PoolReport { generation: 1, conditions: vec![refs] };
+        let reports = Reports { pools: [(pool.clone(), entry)].into(), ..reports() };
+        let gone = PickerState::Unreachable("no picker is connected".into());
+        for (picker, resource, expected) in [
+            (None, "pool/ns/other", "endpoint picker is p"),
+            (Some(PickerState::Connected), "x", "endpoint picker is p and is connected"),
+            (
+                Some(gone),
+                "pool/ns/llm",
+                "endpoint picker is p; the endpoint picker does not answer: no picker is connected; \
+                 Envoy refused the pool and keeps what it had before: no",
+            ),
+        ] {
+            let pickers = picker.map(|picker| (pool.clone(), picker)).into_iter().collect();
+            let inputs = Inputs { pickers: &pickers, ..inputs() };
+            let facts = Facts { refusals: vec![refusal(resource, "no")], ..Facts::default() };
+            let plan = plan(inputs, [(&NamespacedName::new("ns", "gw"), &reports, facts)]);
+            let status = &plan[&ObjectRef::new(Kind::InferencePool, pool.clone())];
+            assert_eq!(status["parents"][0]["conditions"][0]["message"], expected);
+        }
+    }
+
+    #[test]
+    fn addresses_have_their_type_and_messages_fit() {
+        let addresses = vec!["192.0.2.1".into(), "2001:db8::1".into(), "lb.example.com".into()];
+        let facts = Facts { addresses, address_error: Some("é".repeat(40_000)), ..Facts::default() };
+        let plan = plan(inputs(), [(&NamespacedName::new("ns", "gw"), &reports(), facts)]);
+        let status = plan.values().next().unwrap();
+        let types: Vec<_> = (0..3).map(|i| status["addresses"][i]["type"].as_str().unwrap()).collect();
+        assert_eq!(types, ["IPAddress", "IPAddress", "Hostname"]);
+        assert_eq!(status["conditions"][1]["message"].as_str().unwrap().len(), 32_768);
     }
 
     #[test]
@@ -193,7 +349,7 @@ mod tests {
             (Facts { connected: 1, ..Facts::default() }, "False", "Pending"),
             (Facts { connected: 1, acknowledged: true, ..Facts::default() }, "True", "Programmed"),
             (
-                Facts { connected: 1, acknowledged: true, refusals: vec!["r".into()], ..Facts::default() },
+                Facts { connected: 1, acknowledged: true, refusals: vec![refusal("r", "no")], ..Facts::default() },
                 "False",
                 "Invalid",
             ),

@@ -73,8 +73,16 @@ macro_rules! each {
 }
 
 stored!(GatewayClass, GatewayClass, gateway_classes, neutralise: |class| class.status = Default::default());
-stored!(Gateway, Gateway, gateways, file: each!(gateway));
-stored!(HttpRoute, HTTPRoute, http_routes, file: each!(route));
+stored!(
+    Gateway, Gateway, gateways,
+    file: each!(gateway),
+    neutralise: |gateway| gateway.status = Default::default()
+);
+stored!(
+    HttpRoute, HTTPRoute, http_routes,
+    file: each!(route),
+    neutralise: |route| route.status = Default::default()
+);
 stored!(ReferenceGrant, ReferenceGrant, reference_grants);
 stored!(Namespace, Namespace, namespaces);
 stored!(Service, Service, services);

@@ -160,7 +160,7 @@ fn status_and_resource_version_are_observed_only() {
     let world = world();
     let mut changed = InferencePool::clone(&world.pools[&key("a/llm")]);
     changed.metadata.resource_version = "7".into();
-    changed.status.parents.push(pool_parent("a/gw"));
+    changed.status = pool_status("a/gw");
     let changes = [Change::Apply(changed.clone().into())];
     assert_eq!(dirt(&world, changes.clone()), "observed InferencePool a/llm");
     let (next, _) = world.apply(&changes.into_iter().collect());

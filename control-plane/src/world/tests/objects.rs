@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::key;
 use crate::{
-    api::{Kind, PoolParentStatus, group},
+    api::{Kind, ObservedStatus, group},
     source::AnyObject,
     world::World,
 };
@@ -82,10 +82,9 @@ pub(super) fn pool(name: &str, selector: &[(&str, &str)], picker: Option<&str>) 
     object(Kind::InferencePool, name, &[], json!({"spec": spec}))
 }
 
-pub(super) fn pool_parent(gateway: &str) -> PoolParentStatus {
+pub(super) fn pool_status(gateway: &str) -> ObservedStatus {
     let key = key(gateway);
-    serde_json::from_value(json!({"parentRef": {"namespace": key.namespace, "name": key.name}}))
-        .expect("sound")
+    json!({"parents": [{"parentRef": {"namespace": key.namespace, "name": key.name}}]}).into()
 }
 
 pub(super) fn service(name: &str) -> AnyObject {
