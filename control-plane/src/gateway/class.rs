@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Options, condition, report::Conditions};
+use super::{Options, condition, parameters, report::Conditions};
 use crate::{
     api::{GatewayClass, NamespacedName, ParametersRef},
     world::World,
@@ -18,11 +18,11 @@ pub fn is_ours(world: &World, gateway: &NamespacedName, options: &Options) -> bo
 
 /// Conditions of every GatewayClass that names our controller, by name.
 ///
-/// Gateways of a class that is refused for its parameters keep being served, without the parameters: a class is a
-/// template, and changing it should not take its Gateways down.
+/// Gateways of a class that is refused for its parameters keep being served, and their infrastructure stays as it is: a
+/// class is a template, and changing it should not take its Gateways down.
 pub fn class_reports(world: &World, options: &Options) -> BTreeMap<String, Conditions> {
     let ours = world.gateway_classes.values().filter(|class| names_us(class, options));
-    ours.map(|class| (class.metadata.name.clone(), conditions(class))).collect()
+    ours.map(|class| (class.metadata.name.clone(), conditions(world, class))).collect()
 }
 
 /// Names parameters in a message.
@@ -34,18 +34,10 @@ fn names_us(class: &GatewayClass, options: &Options) -> bool {
     class.spec.controller_name == options.controller_name
 }
 
-fn conditions(class: &GatewayClass) -> Conditions {
+fn conditions(world: &World, class: &GatewayClass) -> Conditions {
     let name = &class.metadata.name;
-    vec![match &class.spec.parameters_ref {
-        None => condition::yes("Accepted", "Accepted", format!("GatewayClass {name} is served by Signalbox")),
-        Some(parameters) => condition::no(
-            "Accepted",
-            "InvalidParameters",
-            format!(
-                "GatewayClass {name} spec.parametersRef: {} is not a kind of parameters that Signalbox reads; \
-                 remove parametersRef",
-                describe(parameters)
-            ),
-        ),
+    vec![match parameters::of_class(world, class) {
+        Ok(_) => condition::yes("Accepted", "Accepted", format!("GatewayClass {name} is served by Signalbox")),
+        Err(why) => condition::no("Accepted", "InvalidParameters", why),
     }]
 }
