@@ -47,5 +47,6 @@ pub use endpoints::endpoints;
 pub use memo::Memo;
 pub use options::{Options, PortMap};
 pub use parameters::{Fleet, FleetPort, fleet};
+pub use pool::speaks_tls_to_picker;
 pub use pool_objects::{Objective, Rewrite, pool_objects};
 pub use resolve::{Resolved, resolve, resolve_again};
