@@ -81,6 +81,7 @@ pub enum Kind {
     InferenceObjective,
     InferenceModelRewrite,
     InferenceModel,
+    GatewayParameters,
 }
 
 impl Kind {
@@ -102,6 +103,7 @@ impl Kind {
             Self::InferenceObjective => "InferenceObjective",
             Self::InferenceModelRewrite => "InferenceModelRewrite",
             Self::InferenceModel => "InferenceModel",
+            Self::GatewayParameters => "GatewayParameters",
         }
     }
 

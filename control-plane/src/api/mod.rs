@@ -11,6 +11,7 @@ mod endpoint_slice;
 mod filter;
 mod gateway;
 mod gateway_class;
+mod gateway_parameters;
 mod http_route;
 mod inference_model;
 mod inference_model_rewrite;
@@ -40,6 +41,10 @@ pub use gateway::{
     ParametersRef, RouteGroupKind, RouteNamespaces, SelectorOperator, TlsMode,
 };
 pub use gateway_class::{GatewayClass, GatewayClassSpec};
+pub use gateway_parameters::{
+    Autoscaling, EnvoyLogLevel, EnvoyParameters, FleetServiceType, GatewayParameters, GatewayParametersSpec,
+    InfrastructureMode, PullPolicy, ServiceParameters, TrafficPolicy,
+};
 pub use http_route::{
     HeaderMatch, HttpRoute, HttpRouteMatch, HttpRouteRule, HttpRouteSpec, MatchType, PathMatch,
     PathMatchType, QueryParamMatch, Timeouts,
@@ -55,7 +60,7 @@ pub use inference_pool::{
 };
 pub use meta::{Kind, NamespacedName, Object, ObjectMeta, ObjectRef};
 pub use namespace::Namespace;
-pub use node::{Node, NodeStatus};
+pub use node::{Node, NodeAddress, NodeStatus};
 pub use observed::ObservedStatus;
 pub use parent_ref::ParentRef;
 pub use pod::{Container, Pod, PodCondition, PodSpec, PodStatus, Resources};
@@ -75,6 +80,8 @@ pub mod group {
     pub const INFERENCE_X: &str = "inference.networking.x-k8s.io";
     /// `InferenceObjective` and `InferenceModelRewrite` since they moved to llm-d.
     pub const LLM_D: &str = "llm-d.ai";
+    /// Signalbox's own kinds.
+    pub const SIGNALBOX: &str = "signalbox.dev";
     /// `EndpointSlice`.
     pub const DISCOVERY: &str = "discovery.k8s.io";
 }

@@ -23,6 +23,19 @@ pub struct Node {
 pub struct NodeStatus {
     /// What the node can give, by resource name.
     pub capacity: BTreeMap<String, serde_json::Value>,
+    /// Where it is reached.
+    pub addresses: Vec<NodeAddress>,
+}
+
+/// One address of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeAddress {
+    /// `ExternalIP`, `InternalIP`, `Hostname`, …
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The address.
+    pub address: String,
 }
 
 object!(Node);

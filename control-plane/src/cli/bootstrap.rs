@@ -1,12 +1,12 @@
 //! `signalbox bootstrap`: the bootstrap of an Envoy that somebody else runs.
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{fs, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
 
 use super::output::print;
-use crate::translate::{self, AdsMode, BootstrapParams, OverloadLimits};
+use crate::translate::{self, AdsMode, BootstrapParams, BootstrapTls, OverloadLimits};
 
 /// Prints the bootstrap of an Envoy that joins a Gateway's fleet.
 #[derive(Debug, Args)]
@@ -26,6 +26,15 @@ pub(super) struct Bootstrap {
     /// Where `/ready` and `/stats/prometheus` are served; not at all by default.
     #[arg(long)]
     status: Option<SocketAddr>,
+    /// Directory with tls.crt, tls.key and ca.crt: the stream is mutual TLS. It is watched; replace the files by a rename.
+    #[arg(long, value_name = "DIRECTORY", requires = "sds_dir")]
+    identity_dir: Option<PathBuf>,
+    /// Directory where the files that tell Envoy of the identity are written.
+    #[arg(long, value_name = "DIRECTORY", requires = "identity_dir")]
+    sds_dir: Option<PathBuf>,
+    /// Name in the control plane's certificate [default: the host of --ads].
+    #[arg(long, value_name = "NAME", requires = "identity_dir")]
+    ads_server_name: Option<String>,
     /// Ask for the state of the world at each change, not for differences.
     #[arg(long)]
     sotw: bool,
@@ -46,14 +55,31 @@ impl Bootstrap {
             nix::unistd::gethostname().map_or_else(|_| "envoy".into(), |n| n.to_string_lossy().into_owned())
         });
         let (host, port) = self.ads.rsplit_once(':').context("--ads: write HOST:PORT")?;
+        let host = host.trim_matches(['[', ']']).to_owned();
+        let tls = match (self.identity_dir, self.sds_dir) {
+            (Some(identity), Some(sds)) => {
+                let server_name = self.ads_server_name.unwrap_or_else(|| host.clone());
+                let tls = BootstrapTls { identity, sds, server_name };
+                fs::create_dir_all(&tls.sds)
+                    .with_context(|| format!("--sds-dir: cannot create {}", tls.sds.display()))?;
+                for (name, content) in translate::sds_files(&tls) {
+                    let path = tls.sds.join(name);
+                    fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
+                }
+                Some(tls)
+            }
+            _ => None,
+        };
         let params = BootstrapParams {
             node_id,
             cluster: self.gateway,
-            ads_host: host.trim_matches(['[', ']']).to_owned(),
+            ads_host: host,
             ads_port: port.parse().with_context(|| format!("--ads: {port} is not a port"))?,
+            tls,
             ads_mode: if self.sotw { AdsMode::Sotw } else { AdsMode::Delta },
             admin: self.admin,
             status: self.status,
+            drain: None,
             overload: OverloadLimits::default(),
         };
         print(&translate::bootstrap(&params))?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Options, condition,
+    Options, condition, parameters,
     report::{ClassReport, Conditions},
 };
 use crate::{
@@ -21,13 +21,13 @@ pub fn is_ours(world: &World, gateway: &NamespacedName, options: &Options) -> bo
 
 /// What was found out about every GatewayClass that names our controller, by name.
 ///
-/// Gateways of a class that is refused for its parameters keep being served, without the parameters: a class is a
-/// template, and changing it should not take its Gateways down.
+/// Gateways of a class that is refused for its parameters keep being served, and their infrastructure stays as it is: a
+/// class is a template, and changing it should not take its Gateways down.
 pub fn class_reports(world: &World, options: &Options) -> BTreeMap<String, ClassReport> {
     let ours = world.gateway_classes.values().filter(|class| names_us(class, options));
     let report = |class: &GatewayClass| ClassReport {
         generation: class.metadata.generation,
-        conditions: conditions(class),
+        conditions: conditions(world, class),
     };
     ours.map(|class| (class.metadata.name.clone(), report(class))).collect()
 }
@@ -41,18 +41,10 @@ fn names_us(class: &GatewayClass, options: &Options) -> bool {
     class.spec.controller_name == options.controller_name
 }
 
-fn conditions(class: &GatewayClass) -> Conditions {
+fn conditions(world: &World, class: &GatewayClass) -> Conditions {
     let name = &class.metadata.name;
-    vec![match &class.spec.parameters_ref {
-        None => condition::yes("Accepted", "Accepted", format!("GatewayClass {name} is served by Signalbox")),
-        Some(parameters) => condition::no(
-            "Accepted",
-            "InvalidParameters",
-            format!(
-                "GatewayClass {name} spec.parametersRef: {} is not a kind of parameters that Signalbox reads; \
-                 remove parametersRef",
-                describe(parameters)
-            ),
-        ),
+    vec![match parameters::of_class(world, class) {
+        Ok(_) => condition::yes("Accepted", "Accepted", format!("GatewayClass {name} is served by Signalbox")),
+        Err(why) => condition::no("Accepted", "InvalidParameters", why),
     }]
 }

@@ -154,9 +154,9 @@ fn by_reference(
             ports.join(", ")
         ));
     }
-    let security = match annotation(PICKER_TLS) {
-        Some("false") => PickerSecurity::Cleartext,
-        _ => PickerSecurity::TlsUnverified,
+    let security = match speaks_tls_to_picker(pool) {
+        true => PickerSecurity::TlsUnverified,
+        false => PickerSecurity::Cleartext,
     };
     let mode = match managed || annotation(PICKER_MODE) == Some("buffered") {
         true => PickerMode::Buffered,
@@ -164,6 +164,11 @@ fn by_reference(
     };
     let cluster = picker_cluster(&key, port, security);
     Ok((Picker { cluster: cluster.name.clone(), failure_mode: failure_mode(reference), mode }, cluster))
+}
+
+/// Whether Envoys speak TLS to the pool's picker.
+pub fn speaks_tls_to_picker(pool: &InferencePool) -> bool {
+    pool.metadata.annotations.get(PICKER_TLS).is_none_or(|value| value != "false")
 }
 
 /// A word that is not known fails closed.

@@ -68,7 +68,7 @@ pub fn resolve_again(
         .collect();
     let found = &memo.found;
 
-    let refusal = status::gateway_refusal(object);
+    let refusal = status::gateway_refusal(world, object);
     let mut ports = Ports::new(if refusal.is_none() { &listeners } else { &[] });
     if refusal.is_none() {
         for route in &routes {

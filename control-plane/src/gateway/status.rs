@@ -4,21 +4,24 @@ use std::collections::BTreeMap;
 
 use super::{
     attach::Attachment,
-    class, condition,
+    condition,
     listener::{Listener, Problem},
+    parameters,
     report::{Conditions, GatewayReport, ListenerReport, RouteParentReport},
     route::CompiledRoute,
 };
-use crate::api;
+use crate::{
+    api::{self, NamespacedName},
+    world::World,
+};
 
 /// Why a Gateway as a whole is not accepted: reason and message. Nothing of it is served then.
-pub(super) fn gateway_refusal(gateway: &api::Gateway) -> Option<(&'static str, String)> {
-    let parameters = gateway.spec.infrastructure.as_ref().and_then(|i| i.parameters_ref.as_ref());
-    if let Some(parameters) = parameters {
-        let message = format!(
-            "spec.infrastructure.parametersRef: {} is not a kind of parameters that Signalbox reads; remove parametersRef",
-            class::describe(parameters)
-        );
+pub(super) fn gateway_refusal(world: &World, gateway: &api::Gateway) -> Option<(&'static str, String)> {
+    let class = NamespacedName::new("", &gateway.spec.gateway_class_name);
+    let class = world.gateway_classes.get(&class);
+    // A class that is refused says so itself.
+    let defaults = class.and_then(|class| parameters::of_class(world, class).ok()).unwrap_or_default();
+    if let Err(message) = parameters::of_gateway(world, gateway, defaults) {
         return Some(("InvalidParameters", message));
     }
     let unsupported = |(index, address): (usize, &api::GatewayAddress)| match address.kind.as_str() {

@@ -195,9 +195,11 @@ impl Local {
             cluster: gateway.to_string(),
             ads_host: self.config.xds.ip().to_string(),
             ads_port: self.config.xds.port(),
+            tls: None,
             ads_mode: AdsMode::Delta,
             admin,
             status: None,
+            drain: None,
             overload: OverloadLimits::default(),
         });
         let config = dir.join("bootstrap.json");

@@ -2,9 +2,12 @@
 //!
 //! ```text
 //! World ─▶ desired (pure) ─▶ local: loopback addresses, one Envoy per Gateway, one picker, as supervised children
+//!       └▶ cluster: a Deployment and a Service for each Gateway and each managed picker
 //! ```
 
 pub mod addresses;
+pub mod cluster;
+pub mod crd;
 pub mod desired;
 pub mod envoy_admin;
 pub mod local;

@@ -118,7 +118,8 @@ pub(crate) fn scope(kind: Kind) -> Scope {
         | Kind::InferencePool
         | Kind::InferenceObjective
         | Kind::InferenceModelRewrite
-        | Kind::InferenceModel => Scope::Whole,
+        | Kind::InferenceModel
+        | Kind::GatewayParameters => Scope::Whole,
         Kind::Namespace
         | Kind::Service
         | Kind::EndpointSlice

@@ -35,6 +35,7 @@ fn versions(kind: Kind) -> &'static str {
             "llm-d.ai/v1alpha2 or inference.networking.x-k8s.io/v1alpha2"
         }
         Kind::InferenceModel => "inference.networking.x-k8s.io/v1alpha2",
+        Kind::GatewayParameters => "signalbox.dev/v1alpha1",
         Kind::EndpointSlice => "discovery.k8s.io/v1",
         Kind::Namespace | Kind::Service | Kind::Pod | Kind::Node | Kind::Secret | Kind::ConfigMap => "v1",
     }
@@ -50,6 +51,7 @@ fn kind_named(api_group: &str, name: &str) -> Option<Kind> {
             Kind::InferenceModelRewrite,
             Kind::InferenceModel,
         ],
+        group::SIGNALBOX => &[Kind::GatewayParameters],
         group::DISCOVERY => &[Kind::EndpointSlice],
         group::CORE => {
             &[Kind::Namespace, Kind::Service, Kind::Pod, Kind::Node, Kind::Secret, Kind::ConfigMap]
@@ -68,6 +70,7 @@ fn is_read(kind: Kind, api_group: &str, version: &str) -> bool {
             matches!((api_group, version), (group::LLM_D | group::INFERENCE_X, "v1alpha2"))
         }
         Kind::InferenceModel => (api_group, version) == (group::INFERENCE_X, "v1alpha2"),
+        Kind::GatewayParameters => version == "v1alpha1",
         _ => version == "v1",
     }
 }
@@ -132,6 +135,7 @@ mod tests {
                 older(Kind::InferenceModelRewrite),
             ),
             ("inference.networking.x-k8s.io/v1alpha2", "InferenceModel", read(Kind::InferenceModel)),
+            ("signalbox.dev/v1alpha1", "GatewayParameters", read(Kind::GatewayParameters)),
             ("v1", "Pod", read(Kind::Pod)),
             ("discovery.k8s.io/v1", "EndpointSlice", read(Kind::EndpointSlice)),
             ("v1", "List", Reading::List),
@@ -159,6 +163,7 @@ mod tests {
             ),
             ("inference.networking.k8s.io/v1", "InferenceObjective", "llm-d.ai/v1alpha2"),
             ("discovery.k8s.io/v1beta1", "EndpointSlice", "discovery.k8s.io/v1"),
+            ("signalbox.dev/v1", "GatewayParameters", "signalbox.dev/v1alpha1"),
             ("v2", "Service", "apiVersion: v1"),
         ] {
             let Reading::Refused { remedy: said, .. } = classify(api_version, kind) else {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer};
 
 use crate::api::{
-    ConfigMap, EndpointSlice, Gateway, GatewayClass, HttpRoute, InferenceModel, InferenceModelRewrite,
+    ConfigMap, EndpointSlice, Gateway, GatewayClass, GatewayParameters, HttpRoute, InferenceModel, InferenceModelRewrite,
     InferenceObjective, InferencePool, Kind, Namespace, NamespacedName, Node, Object, ObjectMeta, ObjectRef,
     Pod, ReferenceGrant, Secret, Service,
 };
@@ -79,6 +79,7 @@ any_object! {
     InferenceObjective(InferenceObjective),
     InferenceModelRewrite(InferenceModelRewrite),
     InferenceModel(InferenceModel),
+    GatewayParameters(GatewayParameters),
 }
 
 impl AnyObject {

@@ -1,15 +1,21 @@
 //! The bootstrap of a proxy: who it is, where its configuration comes from, and how it protects itself.
 
+mod status_listener;
+mod tls;
+
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
+
+pub use status_listener::DRAIN_HEADER;
+pub use tls::{BootstrapTls, sds_files};
 
 const TYPE: &str = "type.googleapis.com/";
 
 /// What differs between proxies.
 #[derive(Clone, Debug)]
 pub struct BootstrapParams {
-    /// Unique among the Gateway's proxies, for example the Pod's name.
+    /// Unique among the Gateway's proxies, for example the Pod's name; empty when `--service-node` says it.
     pub node_id: String,
     /// The Gateway, as `namespace/name`.
     pub cluster: String,
@@ -17,14 +23,29 @@ pub struct BootstrapParams {
     pub ads_host: String,
     /// Its port.
     pub ads_port: u16,
+    /// Mutual TLS of the ADS stream; cleartext when absent.
+    pub tls: Option<BootstrapTls>,
     /// How configuration is asked for.
     pub ads_mode: AdsMode,
     /// Where Envoy's admin interface listens; it can change the process, so keep it on loopback.
     pub admin: SocketAddr,
     /// Where `/ready` and `/stats/prometheus`, and nothing else of the admin interface, are served.
     pub status: Option<SocketAddr>,
+    /// The hook `/drain` at the status address.
+    pub drain: Option<Drain>,
     /// Overload protection.
     pub overload: OverloadLimits,
+}
+
+/// A hook that drains the proxy, for `preStop`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// Whoever asks has to send it in [`DRAIN_HEADER`]: the address is open to the cluster.
+    pub token: String,
+    /// Shortest time until the hook is answered, for endpoints to disappear from load balancers.
+    pub least_seconds: u32,
+    /// Longest time.
+    pub most_seconds: u32,
 }
 
 /// How configuration is asked for.
@@ -58,7 +79,10 @@ pub fn bootstrap(params: &BootstrapParams) -> String {
     let mut listeners = Vec::new();
     if let Some(status) = params.status {
         clusters.push(admin_cluster(params.admin));
-        listeners.push(status_listener(status));
+        if params.drain.is_some() {
+            clusters.push(status_listener::cluster(status));
+        }
+        listeners.push(status_listener::listener(status, params.drain.as_ref()));
     }
     let source = json!({"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"});
     let bootstrap = json!({
@@ -125,6 +149,9 @@ fn ads_cluster(params: &BootstrapParams) -> Value {
     if !by_address {
         cluster["dns_lookup_family"] = json!("ALL");
     }
+    if let Some(tls) = &params.tls {
+        cluster["transport_socket"] = tls::transport_socket(tls);
+    }
     cluster
 }
 
@@ -134,33 +161,6 @@ fn admin_cluster(admin: SocketAddr) -> Value {
         "type": "STATIC",
         "connect_timeout": "1s",
         "load_assignment": assignment("admin", &address(admin)),
-    })
-}
-
-/// A listener that answers probes and scrapes even when the proxy is overloaded.
-fn status_listener(at: SocketAddr) -> Value {
-    let route = |path: &str| json!({"match": {"path": path}, "route": {"cluster": "admin"}});
-    let hcm = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
-    json!({
-        "name": "status",
-        "address": address(at),
-        "bypass_overload_manager": true,
-        "filter_chains": [{"filters": [{
-            "name": "envoy.filters.network.http_connection_manager",
-            "typed_config": {
-                "@type": format!("{TYPE}{hcm}"),
-                "stat_prefix": "status",
-                "route_config": {"name": "status", "virtual_hosts": [{
-                    "name": "status",
-                    "domains": ["*"],
-                    "routes": [route("/ready"), route("/stats/prometheus")],
-                }]},
-                "http_filters": [{
-                    "name": "envoy.filters.http.router",
-                    "typed_config": {"@type": format!("{TYPE}envoy.extensions.filters.http.router.v3.Router")},
-                }],
-            },
-        }]}],
     })
 }
 

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use envoy_types::pb::envoy::config::{
-    core::v3::{Address, SocketAddress, address, socket_address::PortSpecifier},
+    core::v3::{Address, SocketAddress, TrafficDirection, address, socket_address::PortSpecifier},
     listener::v3::{AdditionalAddress, Filter, FilterChain, Listener as PbListener, filter::ConfigType},
 };
 
@@ -26,6 +26,8 @@ pub(super) fn listener(listener: &Listener, settings: &Settings) -> PbListener {
             .map(|address| AdditionalAddress { address: Some(address), ..Default::default() })
             .collect(),
         default_filter_chain: Some(chain(listener.port, http, settings)),
+        // What a draining proxy closes; its status listener stays open (bootstrap).
+        traffic_direction: TrafficDirection::Inbound.into(),
         per_connection_buffer_limit_bytes: uint32(32 << 10),
         max_connections_to_accept_per_socket_event: uint32(1),
         tcp_backlog_size: uint32(4096),

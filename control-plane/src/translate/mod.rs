@@ -35,7 +35,9 @@ mod value;
 mod view;
 mod virtual_host;
 
-pub use bootstrap::{AdsMode, BootstrapParams, OverloadLimits, bootstrap};
+pub use bootstrap::{
+    AdsMode, BootstrapParams, BootstrapTls, DRAIN_HEADER, Drain, OverloadLimits, bootstrap, sds_files,
+};
 pub use cache::Cache;
 pub use endpoint::{endpoint_resource, version as endpoint_version};
 pub use settings::{AccessLog, HeadersWithUnderscores, Settings};

@@ -58,6 +58,7 @@ pub(super) struct Setting {
 enum SettingKind {
     ConfigMap,
     Secret,
+    Parameters,
 }
 
 impl Setting {
@@ -69,6 +70,10 @@ impl Setting {
         Self { key, kind: SettingKind::Secret }
     }
 
+    pub(super) fn parameters(key: NamespacedName) -> Self {
+        Self { key, kind: SettingKind::Parameters }
+    }
+
     /// The least setting of a namespace.
     pub(super) fn first_in(namespace: &str) -> Self {
         Self::config_map(NamespacedName::new(namespace, ""))
@@ -78,6 +83,7 @@ impl Setting {
         match kind {
             "Secret" => Some(Self::secret(key)),
             "ConfigMap" => Some(Self::config_map(key)),
+            "GatewayParameters" => Some(Self::parameters(key)),
             _ => None,
         }
     }
@@ -151,11 +157,11 @@ fn named_in(value: &Value, own: &str, keys: &mut BTreeSet<Setting>) {
     }
 }
 
-/// Whether class parameters are the ConfigMap of this key.
-pub(super) fn is_parameters(parameters: &ParametersRef, config_map: &NamespacedName) -> bool {
-    parameters.kind == "ConfigMap"
-        && parameters.name == config_map.name
-        && parameters.namespace.as_ref() == Some(&config_map.namespace)
+/// Whether class parameters are the object of this kind and key.
+pub(super) fn is_parameters(parameters: &ParametersRef, kind: &str, object: &NamespacedName) -> bool {
+    parameters.kind == kind
+        && parameters.name == object.name
+        && parameters.namespace.as_ref() == Some(&object.namespace)
 }
 
 /// The Service of a pool's picker.

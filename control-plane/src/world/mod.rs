@@ -27,7 +27,7 @@ use keys::Backend;
 
 use crate::{
     api::{
-        ConfigMap, EndpointSlice, Gateway, GatewayClass, HttpRoute, InferenceModel, InferenceModelRewrite,
+        ConfigMap, EndpointSlice, Gateway, GatewayClass, GatewayParameters, HttpRoute, InferenceModel, InferenceModelRewrite,
         InferenceObjective, InferencePool, Namespace, NamespacedName, Node, Pod, ReferenceGrant, Secret,
         Service,
     },
@@ -59,6 +59,7 @@ pub struct World {
     pub objectives: Objects<InferenceObjective>,
     pub rewrites: Objects<InferenceModelRewrite>,
     pub models: Objects<InferenceModel>,
+    pub parameters: Objects<GatewayParameters>,
     index: Index,
 }
 

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     api::{
-        ConfigMap, EndpointSlice, Gateway, GatewayClass, HttpRoute, InferenceModel, InferenceModelRewrite,
+        ConfigMap, EndpointSlice, Gateway, GatewayClass, GatewayParameters, HttpRoute, InferenceModel, InferenceModelRewrite,
         InferenceObjective, InferencePool, Namespace, Node, ObjectRef, Pod, ReferenceGrant, Secret, Service,
     },
     source::Batch,
@@ -41,6 +41,7 @@ impl World {
             namespaces: Namespace, services: Service, slices: EndpointSlice, pools: InferencePool, pods: Pod,
             nodes: Node, secrets: Secret, config_maps: ConfigMap, objectives: InferenceObjective,
             rewrites: InferenceModelRewrite, models: InferenceModel,
+            parameters: GatewayParameters,
         );
         // Routes and references may name what does not exist.
         dirty.gateways.retain(|key| self.gateways.contains_key(key) || next.gateways.contains_key(key));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Objects, World, delta::Delta, index::Index};
 use crate::{
     api::{
-        ConfigMap, EndpointSlice, Gateway, GatewayClass, HttpRoute, InferenceModel, InferenceModelRewrite,
+        ConfigMap, EndpointSlice, Gateway, GatewayClass, GatewayParameters, HttpRoute, InferenceModel, InferenceModelRewrite,
         InferenceObjective, InferencePool, Namespace, Node, Object, Pod, ReferenceGrant, Secret, Service,
     },
     source::AnyObject,
@@ -99,3 +99,4 @@ stored!(
 stored!(InferenceObjective, InferenceObjective, objectives, file: each!(objective));
 stored!(InferenceModelRewrite, InferenceModelRewrite, rewrites, file: each!(rewrite));
 stored!(InferenceModel, InferenceModel, models, file: each!(model));
+stored!(GatewayParameters, GatewayParameters, parameters);

@@ -12,7 +12,7 @@ use super::{
     stored::Stored,
 };
 use crate::api::{
-    ConfigMap, EndpointSlice, FromNamespaces, Gateway, GatewayClass, HttpRoute, InferenceModel,
+    ConfigMap, EndpointSlice, FromNamespaces, Gateway, GatewayClass, GatewayParameters, HttpRoute, InferenceModel,
     InferenceModelRewrite, InferenceObjective, InferencePool, LabelSelector, Namespace, NamespacedName, Node,
     Pod, PoolRef, ReferenceGrant, Secret, Service,
 };
@@ -170,13 +170,28 @@ impl Touch for ConfigMap {
             if maps_models {
                 dirty.gateways.extend(world.gateways.keys().cloned());
             }
-            for (class, object) in &world.gateway_classes {
-                let parameters = object.spec.parameters_ref.as_ref();
-                if parameters.is_some_and(|parameters| keys::is_parameters(parameters, &delta.key)) {
-                    dirty.classes.insert(class.clone());
-                    dirty.gateways.extend(world.gateways_of_class(class));
-                }
-            }
+            touch_classes(world, "ConfigMap", &delta.key, dirty);
+        }
+    }
+}
+
+impl Touch for GatewayParameters {
+    fn touch(delta: &Delta<Self>, worlds: &[&World; 2], dirty: &mut Dirty) {
+        let setting = Setting::parameters(delta.key.clone());
+        for world in worlds {
+            dirty.gateways.extend(world.gateways_of_setting(&setting));
+            touch_classes(world, "GatewayParameters", &delta.key, dirty);
+        }
+    }
+}
+
+/// The classes whose parameters are this object, and their Gateways.
+fn touch_classes(world: &World, kind: &str, parameters: &NamespacedName, dirty: &mut Dirty) {
+    for (class, object) in &world.gateway_classes {
+        let reference = object.spec.parameters_ref.as_ref();
+        if reference.is_some_and(|reference| keys::is_parameters(reference, kind, parameters)) {
+            dirty.classes.insert(class.clone());
+            dirty.gateways.extend(world.gateways_of_class(class));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use control_plane::translate::{AdsMode, BootstrapParams, Cache, OverloadLimits, bootstrap, snapshot, view};
+use control_plane::translate::{AdsMode, BootstrapParams, BootstrapTls, Cache, Drain, OverloadLimits, bootstrap, snapshot, view};
 use serde_json::Value;
 
 use crate::{
@@ -75,15 +75,18 @@ fn envoy_accepts_every_bootstrap() {
         cluster: "infra/edge".to_owned(),
         ads_host: "signalbox.infra.svc".to_owned(),
         ads_port: 18000,
+        tls: None,
         ads_mode: AdsMode::Delta,
         admin: "127.0.0.1:19901".parse().unwrap(),
         status: Some("127.0.0.1:19902".parse().unwrap()),
+        drain: Some(Drain { token: "t".to_owned(), least_seconds: 1, most_seconds: 300 }),
         overload: OverloadLimits { max_heap_bytes: Some(1 << 30), ..OverloadLimits::default() },
     };
     let plain = BootstrapParams {
         ads_host: "127.0.0.1".to_owned(),
         ads_mode: AdsMode::Sotw,
         status: None,
+        drain: None,
         overload: OverloadLimits::default(),
         ..params.clone()
     };

@@ -8,6 +8,7 @@ mod endpoint_slice;
 mod filter;
 mod gateway;
 mod gateway_class;
+mod gateway_parameters;
 mod http_route;
 mod inference_model;
 mod inference_model_rewrite;
@@ -120,6 +121,7 @@ pub(crate) fn check(object: &AnyObject, findings: &mut Findings) {
         AnyObject::InferenceObjective(objective) => inference_objective::check(objective, findings),
         AnyObject::InferenceModelRewrite(rewrite) => inference_model_rewrite::check(rewrite, findings),
         AnyObject::InferenceModel(model) => inference_model::check(model, findings),
+        AnyObject::GatewayParameters(parameters) => gateway_parameters::check(parameters, findings),
         AnyObject::Service(service) => service::check(service, findings),
         AnyObject::EndpointSlice(slice) => endpoint_slice::check(slice, findings),
         AnyObject::Pod(pod) => pod::check(pod, findings),
