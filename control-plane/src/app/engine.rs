@@ -9,35 +9,29 @@ use anyhow::Result;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
-use super::{ready::Expected, run_dir::RunDir};
+use super::{ready::Expected, run_dir::RunDir, tiers::Tiers};
 use crate::{
     api::NamespacedName,
-    cli::problems,
-    gateway::ir::ClusterName,
-    gateway::ir::EndpointState,
     infra::{desired, local::Local, services::add_managed_pickers, supervisor::ChildState},
-    pipeline::{Output, Pipeline},
-    pools::PoolPublisher,
     source::{Batch, Reload},
     status::{
-        self, Facts, Inputs, Refusal,
+        self, Facts, FleetProblem, Inputs,
         files::{StatusFiles, replace_file},
-        overview::{ChildOverview, GatewayOverview, Overview, PoolOverview},
+        overview::{ChildOverview, Overview},
     },
     tasks::TaskSet,
-    xds::{Nodes, Publisher},
 };
 
 /// Everything that the loop moves.
 pub(super) struct Engine {
-    pub(super) pipeline: Pipeline,
-    pub(super) publisher: Publisher,
-    pub(super) pools: PoolPublisher,
-    pub(super) nodes: Nodes,
+    pub(super) tiers: Tiers,
     pub(super) local: Local,
     pub(super) statuses: StatusFiles,
     pub(super) run_dir: RunDir,
     pub(super) source: String,
+    /// Where the admin port is.
+    pub(super) admin: String,
+    pub(super) overview: watch::Sender<String>,
     pub(super) expected: watch::Sender<BTreeSet<Expected>>,
     pub(super) tasks: TaskSet,
     pub(super) addresses: BTreeMap<NamespacedName, Vec<IpAddr>>,
@@ -48,7 +42,7 @@ pub(super) struct Engine {
 impl Engine {
     /// Runs until the process ends, then ends the children.
     pub(super) async fn run(mut self, mut reloads: mpsc::Receiver<Reload>) -> Result<()> {
-        let mut acknowledged = self.nodes.subscribe_changes();
+        let mut acknowledged = self.tiers.nodes.subscribe_changes();
         let mut children = self.local.changes();
         let cancel = self.tasks.token().clone();
         loop {
@@ -92,38 +86,28 @@ impl Engine {
     }
 
     fn apply(&mut self, mut batch: Batch) -> Result<()> {
-        let (preview, _) = self.pipeline.world().apply(&batch);
-        let desired = desired::desired(&preview, self.pipeline.options());
+        let (preview, _) = self.tiers.pipeline.world().apply(&batch);
+        let desired = desired::desired(&preview, self.tiers.pipeline.options());
         self.addresses = self.local.place(&desired);
         let picker = self.local.picker_address()?;
         add_managed_pickers(&mut batch, &preview, &desired, picker);
-        let mut options = self.pipeline.options().clone();
+        let mut options = self.tiers.pipeline.options().clone();
         options.addresses = self.addresses.clone();
-        let first = self.pipeline.set_options(options);
-        let second = self.pipeline.apply(&batch);
-        self.publish(first);
-        self.publish(second);
+        let first = self.tiers.pipeline.set_options(options);
+        let second = self.tiers.pipeline.apply(&batch);
+        self.tiers.publish(first);
+        self.tiers.publish(second);
         self.local.reconcile(&desired, &self.tasks)
-    }
-
-    fn publish(&self, output: Output) {
-        for (gateway, snapshot) in output.snapshots {
-            self.publisher.publish(&gateway, snapshot);
-        }
-        for gateway in output.removed {
-            self.publisher.remove(&gateway);
-        }
-        self.pools.update(output.pools, &output.removed_pools);
     }
 
     /// Writes statuses and the overview, and says which listeners should be ready.
     fn show(&mut self) {
         let facts: BTreeMap<_, _> =
-            self.pipeline.gateways().map(|(name, ..)| (name.clone(), self.facts(name))).collect();
-        let entries = self.pipeline.gateways().map(|(name, reports, _)| (name, reports, facts[name].clone()));
+            self.tiers.pipeline.gateways().map(|(name, ..)| (name.clone(), self.facts(name))).collect();
+        let entries = self.tiers.pipeline.gateways().map(|(name, reports, _)| (name, reports, facts[name].clone()));
         let inputs = Inputs {
-            controller: &self.pipeline.options().controller_name,
-            classes: self.pipeline.classes(),
+            controller: &self.tiers.pipeline.options().controller_name,
+            classes: self.tiers.pipeline.classes(),
             cluster: None,
             pickers: &BTreeMap::new(),
         };
@@ -142,6 +126,7 @@ impl Engine {
         let overview = self.overview(&facts);
         if overview != self.shown {
             let text = serde_json::to_string_pretty(&overview).unwrap_or_default();
+            self.overview.send_replace(text.clone());
             match replace_file(&self.run_dir.path().join("overview.json"), text.as_bytes()) {
                 Ok(()) => self.shown = overview,
                 Err(error) => tracing::error!(%error, "the overview cannot be written"),
@@ -150,27 +135,17 @@ impl Engine {
     }
 
     fn facts(&self, gateway: &NamespacedName) -> Facts {
-        let state = self.nodes.gateway_state(gateway);
         let addresses = self.addresses.get(gateway).into_iter().flatten();
         let addresses: Vec<_> = addresses.map(ToString::to_string).collect();
-        let address_error = addresses.is_empty().then(|| {
-            "all of 127.0.0.2 to 127.0.0.254 are taken by other Gateways: name an address in spec.addresses".to_owned()
+        let problem = addresses.is_empty().then(|| FleetProblem {
+            reason: "AddressNotUsable",
+            message: "all of 127.0.0.2 to 127.0.0.254 are taken by other Gateways: name an address in spec.addresses".into(),
         });
-        Facts {
-            addresses,
-            address_error,
-            connected: state.connected,
-            acknowledged: self.nodes.is_current(gateway),
-            refusals: state
-                .nacks
-                .iter()
-                .map(|nack| Refusal { resources: nack.resources.clone(), message: nack.message.clone() })
-                .collect(),
-        }
+        Facts { addresses, problem, ..self.tiers.facts(gateway) }
     }
 
     fn expected_listeners(&self) -> BTreeSet<Expected> {
-        let listeners = self.pipeline.gateways().flat_map(|(name, _, ir)| {
+        let listeners = self.tiers.pipeline.gateways().flat_map(|(name, _, ir)| {
             ir.listeners.iter().filter_map(|listener| {
                 let address = SocketAddr::new(*listener.addresses.first()?, listener.bind_port);
                 Some(Expected { gateway: name.clone(), address, admin_file: self.local.admin_file(name) })
@@ -180,49 +155,20 @@ impl Engine {
     }
 
     fn overview(&self, facts: &BTreeMap<NamespacedName, Facts>) -> Overview {
-        let gateways = self.pipeline.gateways().map(|(name, reports, ir)| {
-            let facts = &facts[name];
-            let address = |l: &std::sync::Arc<crate::gateway::ir::Listener>| {
-                l.addresses.first().map(|ip| format!("http://{}", SocketAddr::new(*ip, l.bind_port)))
-            };
-            GatewayOverview {
-                name: name.to_string(),
-                addresses: ir.listeners.iter().filter_map(address).collect(),
-                programmed: facts.acknowledged && facts.refusals.is_empty(),
-                attached_routes: reports.gateway.listeners.iter().map(|l| l.attached_routes).sum(),
-                envoys: facts.connected,
-                refusals: facts.refusals.iter().map(ToString::to_string).collect(),
-            }
-        });
         let children = self.local.children().map(|(name, state, log)| ChildOverview {
             name: name.to_owned(),
             state: child_state(&state),
             log: log.display().to_string(),
         });
         Overview {
-            pid: std::process::id(),
             source: self.source.clone(),
+            admin: self.admin.clone(),
             refused: self.refused.clone(),
-            gateways: gateways.collect(),
-            pools: self.pipeline.world().pools.keys().map(|pool| self.pool_overview(pool)).collect(),
             children: children.collect(),
-            problems: problems(&self.pipeline),
-        }
-    }
-
-    fn pool_overview(&self, pool: &NamespacedName) -> PoolOverview {
-        let set = self.pipeline.endpoints_of(&ClusterName::pool(pool));
-        let endpoints = set.map(|set| set.endpoints.as_slice()).unwrap_or_default();
-        let mut classes: BTreeMap<&str, usize> = BTreeMap::new();
-        for endpoint in endpoints.iter().filter(|e| e.state == EndpointState::Ready) {
-            let class = endpoint.accelerator.class.as_str();
-            *classes.entry(if class.is_empty() { "unknown" } else { class }).or_default() += 1;
-        }
-        PoolOverview {
-            name: pool.to_string(),
-            ready: classes.values().sum(),
-            endpoints: endpoints.len(),
-            accelerators: classes.iter().map(|(class, count)| format!("{count} × {class}")).collect(),
+            ..self.tiers.overview(facts, |_, listener| {
+                let ip = listener.addresses.first()?;
+                Some(format!("http://{}", SocketAddr::new(*ip, listener.bind_port)))
+            })
         }
     }
 }

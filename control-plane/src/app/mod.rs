@@ -3,12 +3,21 @@
 //! ```text
 //! standalone: FileSource ─▶ Engine (Pipeline) ─▶ Publisher (ADS), PoolPublisher (tier API)
 //!                              ├─▶ Local (Envoys, picker)    └─▶ StatusFiles, overview.json, ready lines
+//!
+//! controller: source::cluster ─▶ ClusterEngine (Pipeline) ─▶ Publisher (ADS), PoolPublisher (tier API)
+//!                                  └─▶ Applier (fleets, pickers), certificates, StatusWriter: the leader changes
 //! ```
 
 mod binaries;
+mod cluster_engine;
+mod controller;
 mod engine;
+mod process;
 mod ready;
 mod run_dir;
 mod standalone;
+mod tiers;
+
+pub use controller::{ControllerConfig, controller};
 
 pub use standalone::{StandaloneConfig, standalone};

@@ -8,16 +8,21 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail};
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-    sync::{mpsc, watch},
-};
+use anyhow::{Result, bail};
+use prometheus_client::registry::Registry;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{binaries, engine::Engine, ready, run_dir::RunDir};
+use super::{
+    binaries,
+    engine::Engine,
+    process::{bind, stop_on_signal},
+    ready,
+    run_dir::RunDir,
+    tiers::Tiers,
+};
 use crate::{
+    admin::{self, Admin},
     config::CONTROLLER_NAME,
     gateway::{self, PortMap},
     infra::{
@@ -50,6 +55,8 @@ pub struct StandaloneConfig {
     pub xds_listen: SocketAddr,
     /// Where the tier API is served.
     pub pools_listen: SocketAddr,
+    /// Where health, readiness, metrics and status are served.
+    pub admin_listen: SocketAddr,
     /// Time for running requests to end.
     pub drain: Duration,
 }
@@ -76,6 +83,7 @@ async fn run(config: StandaloneConfig) -> Result<ExitCode> {
     let tasks = TaskSet::under(&cancel);
     let xds_listener = bind("--xds-listen", config.xds_listen).await?;
     let pools_listener = bind("--pools-listen", config.pools_listen).await?;
+    let admin_listener = bind("--admin-listen", config.admin_listen).await?;
     let external = config.external_picker;
     let local = LocalConfig {
         run_dir: run_dir.path().to_owned(),
@@ -90,16 +98,23 @@ async fn run(config: StandaloneConfig) -> Result<ExitCode> {
     let publisher = Publisher::default();
     let nodes = Nodes::new(publisher.clone());
     let pools = PoolPublisher::default();
+    let mut registry = Registry::default();
+    nodes.metrics().register(&mut registry);
+    let (overview, overview_heard) = watch::channel(String::from("{}"));
     let (expected, expected_heard) = watch::channel(BTreeSet::new());
     let mut engine = Engine {
-        pipeline: Pipeline::new(options, translate::Settings::default()),
-        publisher: publisher.clone(),
-        pools: pools.clone(),
-        nodes: nodes.clone(),
+        tiers: Tiers {
+            pipeline: Pipeline::new(options, translate::Settings::default()),
+            publisher: publisher.clone(),
+            pools: pools.clone(),
+            nodes: nodes.clone(),
+        },
         local: Local::new(local, external),
         statuses: StatusFiles::new(run_dir.path().join("status"))?,
         run_dir,
         source: config.dir.display().to_string(),
+        admin: format!("http://{}", admin_listener.local_addr()?),
+        overview,
         expected,
         tasks: tasks.clone(),
         addresses: BTreeMap::new(),
@@ -124,6 +139,9 @@ async fn run(config: StandaloneConfig) -> Result<ExitCode> {
         let serve = pools::serve(pools_listener, pools, cancel.clone());
         async { Ok(serve.await?) }
     });
+    // The first reading of the directory has succeeded, so there is nothing left to wait for.
+    let admin = Admin::new(registry, Vec::new, overview_heard);
+    tasks.spawn("admin", admin::serve(admin_listener, admin, cancel.clone()));
     tasks.spawn_brief("ready", ready::announce(expected_heard, nodes));
     tasks.spawn_brief("signals", stop_on_signal(cancel.clone()));
     let ended = engine.run(reloads_heard).await;
@@ -131,22 +149,4 @@ async fn run(config: StandaloneConfig) -> Result<ExitCode> {
     ended?;
     tasks.wait(Duration::from_secs(2)).await?;
     Ok(ExitCode::SUCCESS)
-}
-
-async fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("{flag} {address}: cannot listen there"))
-}
-
-async fn stop_on_signal(cancel: CancellationToken) {
-    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else {
-        tracing::error!("signals cannot be heard; the process ends by SIGKILL only");
-        return;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => tracing::info!("interrupted; running requests may end first"),
-        _ = terminate.recv() => tracing::info!("terminated; running requests may end first"),
-        () = cancel.cancelled() => {}
-    }
-    cancel.cancel();
 }

@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod check;
+mod controller;
 mod offline;
 mod output;
 mod standalone;
@@ -27,6 +28,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Controller(controller::Controller),
     Standalone(standalone::Standalone),
     Check(check::Check),
     Translate(translate::Translate),
@@ -41,6 +43,7 @@ impl Cli {
     /// What the user is told, outermost first.
     pub fn run(self) -> Result<ExitCode> {
         match self.command {
+            Command::Controller(command) => command.run(),
             Command::Standalone(command) => command.run(),
             Command::Check(command) => command.run(),
             Command::Translate(command) => command.run(),

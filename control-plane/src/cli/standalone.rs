@@ -38,6 +38,9 @@ pub(super) struct Standalone {
     /// Where pickers connect for their pools.
     #[arg(long, default_value = "127.0.0.1:0")]
     pools_listen: SocketAddr,
+    /// Where the control plane serves /metrics, /healthz, /readyz and /status.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    admin_listen: SocketAddr,
     /// Time for running requests to end on Ctrl-C, in seconds.
     #[arg(long, default_value_t = 5)]
     drain_seconds: u64,
@@ -50,10 +53,10 @@ pub(super) struct Standalone {
 pub(super) struct LogArgs {
     /// Log filter, for example `info` or `control_plane::xds=debug`.
     #[arg(long, env = "SIGNALBOX_LOG", default_value = "info")]
-    log: String,
+    pub(super) log: String,
     /// Log format.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
-    log_format: LogFormat,
+    pub(super) log_format: LogFormat,
 }
 
 impl Standalone {
@@ -72,6 +75,7 @@ impl Standalone {
             external_picker: external,
             xds_listen: self.xds_listen,
             pools_listen: self.pools_listen,
+            admin_listen: self.admin_listen,
             drain: Duration::from_secs(self.drain_seconds),
         })
     }

@@ -20,5 +20,5 @@ pub use blame::Refusal;
 pub use class::ClassFacts;
 pub use features::features;
 pub use merge::{Current, Merged, merge};
-pub use plan::{Facts, Inputs, PickerState, Plan, plan};
+pub use plan::{Facts, FleetProblem, Inputs, PickerState, Plan, plan};
 pub use times::with_times;

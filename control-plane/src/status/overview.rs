@@ -12,6 +12,8 @@ pub struct Overview {
     pub pid: u32,
     /// What is watched.
     pub source: String,
+    /// Where `/metrics`, `/readyz` and `/status` are served.
+    pub admin: String,
     /// Problems of the last reload; while there are any, the configuration before it serves.
     pub refused: Vec<String>,
     /// Gateways.
@@ -90,6 +92,9 @@ impl Overview {
         table(&mut out, &["POOL", "READY", "ACCELERATORS"], rows);
         let rows = self.children.iter().map(|c| vec![c.name.clone(), c.state.clone(), c.log.clone()]);
         table(&mut out, &["PROCESS", "STATE", "LOG"], rows);
+        if !self.admin.is_empty() {
+            let _infallible = writeln!(out, "Metrics: {}/metrics", self.admin);
+        }
         section(&mut out, "Problems:", &self.problems);
         section(&mut out, "The last change was refused; the configuration before it serves:", &self.refused);
         out

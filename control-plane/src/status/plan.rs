@@ -20,8 +20,8 @@ use crate::{
 pub struct Facts {
     /// Addresses that clients use: IP addresses or hostnames.
     pub addresses: Vec<String>,
-    /// Why the addresses that were asked for cannot be used.
-    pub address_error: Option<String>,
+    /// Why clients cannot reach the Gateway yet.
+    pub problem: Option<FleetProblem>,
     /// Envoys that are connected.
     pub connected: usize,
     /// Whether an Envoy acknowledged the listeners of the current configuration.
@@ -30,12 +30,21 @@ pub struct Facts {
     pub refusals: Vec<Refusal>,
 }
 
+/// What keeps the Envoys of a Gateway from being reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FleetProblem {
+    /// Reason of the condition `Programmed`: `AddressNotAssigned`, `AddressNotUsable`, `Invalid` or `Pending`.
+    pub reason: &'static str,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
 /// Whether the picker of a pool answers, as far as anybody can tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PickerState {
-    /// It is connected to the control plane.
-    Connected,
-    /// It is not: why.
+    /// It has endpoints that are ready.
+    Ready,
+    /// It has none: why.
     Unreachable(String),
 }
 
@@ -123,7 +132,7 @@ fn of_pool(report: &PoolReport, refused: Option<String>, picker: Option<&PickerS
             Some(PickerState::Unreachable(why)) => {
                 refs.message = format!("{}; the endpoint picker does not answer: {why}", refs.message);
             }
-            Some(PickerState::Connected) => refs.message.push_str(" and is connected"),
+            Some(PickerState::Ready) => refs.message.push_str(" and is ready"),
             None => {}
         }
         if let Some(words) = refused {
@@ -183,8 +192,8 @@ fn programmed(accepted: bool, facts: &Facts) -> ConditionReport {
     if !accepted {
         return invalid("the Gateway is not accepted: see its Accepted condition");
     }
-    if let Some(error) = &facts.address_error {
-        return report(ConditionStatus::False, "AddressNotUsable", error.clone());
+    if let Some(problem) = &facts.problem {
+        return report(ConditionStatus::False, problem.reason, problem.message.clone());
     }
     if !facts.refusals.is_empty() {
         let message = format!(
@@ -314,7 +323,7 @@ mod tests {
         let gone = PickerState::Unreachable("no picker is connected".into());
         for (picker, resource, expected) in [
             (None, "pool/ns/other", "endpoint picker is p"),
-            (Some(PickerState::Connected), "x", "endpoint picker is p and is connected"),
+            (Some(PickerState::Ready), "x", "endpoint picker is p and is ready"),
             (
                 Some(gone),
                 "pool/ns/llm",
@@ -334,7 +343,8 @@ mod tests {
     #[test]
     fn addresses_have_their_type_and_messages_fit() {
         let addresses = vec!["192.0.2.1".into(), "2001:db8::1".into(), "lb.example.com".into()];
-        let facts = Facts { addresses, address_error: Some("é".repeat(40_000)), ..Facts::default() };
+        let problem = FleetProblem { reason: "AddressNotUsable", message: "é".repeat(40_000) };
+        let facts = Facts { addresses, problem: Some(problem), ..Facts::default() };
         let plan = plan(inputs(), [(&NamespacedName::new("ns", "gw"), &reports(), facts)]);
         let status = plan.values().next().unwrap();
         let types: Vec<_> = (0..3).map(|i| status["addresses"][i]["type"].as_str().unwrap()).collect();
@@ -353,7 +363,7 @@ mod tests {
                 "False",
                 "Invalid",
             ),
-            (Facts { address_error: Some("x".into()), ..Facts::default() }, "False", "AddressNotUsable"),
+            (Facts { problem: Some(FleetProblem { reason: "AddressNotUsable", message: "x".into() }), ..Facts::default() }, "False", "AddressNotUsable"),
         ];
         for (facts, status, reason) in table {
             assert_eq!(programmed_of(facts), (status.into(), reason.into()));

@@ -1,0 +1,237 @@
+//! The loop of cluster mode: batches, acknowledgements and infrastructure in; configuration, desired objects and
+//! status out.
+//!
+//! ```text
+//! Batch ─▶ Tiers (ADS, tier API) ─▶ desired ─▶ Applier, certificates
+//! ACKs, NACKs, states of the infrastructure ─▶ settle (at most every 50 ms) ─▶ plan ─▶ StatusWriter, overview
+//! ```
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Result;
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::tiers::Tiers;
+use crate::{
+    api::{NamespacedName, Object as _},
+    gateway::ir::{ClusterName, EndpointState},
+    identity::Wanted,
+    infra::cluster::{self, Desired, InfraConfig, InfraState, Owner, States},
+    source::{Batch, cluster::SourceState},
+    status::{self, ClassFacts, Facts, FleetProblem, Inputs, PickerState, cluster::StatusWriter, overview},
+};
+
+/// Acknowledgements come in bursts; statuses are planned once for those that come this close together.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// What depends on how we run fleets: the names of these features stand in the GatewayClass.
+const INFRASTRUCTURE_FEATURES: [&str; 3] =
+    ["GatewayAddressEmpty", "GatewayInfrastructure", "GatewayStaticAddresses"];
+
+/// Everything that the loop moves.
+pub(super) struct ClusterEngine {
+    pub(super) tiers: Tiers,
+    pub(super) infra: InfraConfig,
+    pub(super) source: SourceState,
+    pub(super) desired: watch::Sender<Option<Arc<Desired>>>,
+    pub(super) wanted: watch::Sender<Option<Arc<Vec<Wanted>>>>,
+    pub(super) trust: watch::Receiver<Option<Arc<str>>>,
+    pub(super) states: watch::Receiver<States>,
+    /// Absent where Gateways are somebody else's: then no status is ours either.
+    pub(super) writer: Option<StatusWriter>,
+    pub(super) overview: watch::Sender<String>,
+}
+
+impl ClusterEngine {
+    /// Runs until `cancel`.
+    ///
+    /// # Errors
+    /// When one of those who speak to it is gone.
+    pub(super) async fn run(
+        mut self,
+        mut batches: mpsc::Receiver<Batch>,
+        cancel: CancellationToken,
+    ) -> Result<()> {
+        let mut acknowledged = self.tiers.nodes.subscribe_changes();
+        let mut settles: Option<Instant> = None;
+        loop {
+            let wake = settles.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => return Ok(()),
+                batch = batches.recv() => match batch {
+                    Some(batch) => self.take(&batch),
+                    None => return Ok(()),
+                },
+                changed = self.trust.changed() => {
+                    changed?;
+                    self.trust_changed();
+                }
+                changed = self.states.changed() => changed?,
+                changed = acknowledged.changed() => changed?,
+                () = sleep_until(wake), if settles.is_some() => {
+                    settles = None;
+                    self.settle();
+                    continue;
+                }
+            }
+            settles.get_or_insert_with(|| Instant::now() + SETTLE);
+        }
+    }
+
+    fn take(&mut self, batch: &Batch) {
+        self.tiers.apply(batch);
+        let pipeline = &self.tiers.pipeline;
+        let desired = cluster::desired(pipeline.world(), pipeline.options(), &self.infra);
+        let wanted = self.wanted(&desired);
+        replace_if_different(&self.desired, desired);
+        replace_if_different(&self.wanted, wanted);
+    }
+
+    /// Envoys verify managed pickers against the authorities of this installation.
+    fn trust_changed(&mut self) {
+        let trust = self.trust.borrow_and_update().clone();
+        let mut options = self.tiers.pipeline.options().clone();
+        options.picker_trust = trust;
+        let output = self.tiers.pipeline.set_options(options);
+        self.tiers.publish(output);
+    }
+
+    /// The certificates of all fleets, external ones too: whoever runs those mounts the Secret.
+    fn wanted(&self, desired: &Desired) -> Vec<Wanted> {
+        let world = self.tiers.pipeline.world();
+        let mut wanted: Vec<_> = desired
+            .fleets
+            .keys()
+            .filter_map(|owner| match owner {
+                Owner::Gateway(name) => {
+                    let uid = world.gateways.get(name)?.metadata.uid.clone();
+                    Some(Wanted::gateway(name, owner_of("gateway.networking.k8s.io/v1", "Gateway", uid)))
+                }
+                Owner::Picker(_) => None,
+            })
+            .collect();
+        for (name, pool) in &world.pools {
+            if let Some((service, _)) = crate::infra::desired::managed_picker(pool) {
+                let owner = owner_of(
+                    "inference.networking.k8s.io/v1",
+                    "InferencePool",
+                    pool.meta().uid.clone(),
+                );
+                wanted.push(Wanted::pool(name, &service, owner));
+            }
+        }
+        wanted
+    }
+
+    /// Says what statuses should be, and shows the overview.
+    fn settle(&mut self) {
+        let states = self.states.borrow_and_update().clone();
+        let pipeline = &self.tiers.pipeline;
+        let facts: BTreeMap<_, _> = pipeline
+            .gateways()
+            .map(|(name, ..)| (name.clone(), self.facts(name, states.get(&Owner::Gateway(name.clone())))))
+            .collect();
+        if let Some(writer) = &self.writer {
+            let pickers = self.pickers(&states);
+            let class_facts = ClassFacts {
+                bundle_versions: self.source.readiness().bundle_versions,
+                infrastructure: BTreeSet::from(INFRASTRUCTURE_FEATURES),
+            };
+            let inputs = Inputs {
+                controller: &pipeline.options().controller_name,
+                classes: pipeline.classes(),
+                cluster: Some(&class_facts),
+                pickers: &pickers,
+            };
+            let entries = pipeline.gateways().map(|(name, reports, _)| (name, reports, facts[name].clone()));
+            writer.set(status::plan(inputs, entries), pipeline.world().clone());
+        }
+        self.show(&facts, &states);
+    }
+
+    fn facts(&self, gateway: &NamespacedName, state: Option<&InfraState>) -> Facts {
+        let pending = || InfraState {
+            error: Some(cluster::InfraProblem {
+                reason: "Pending",
+                message: "the Envoys of this Gateway are being set up".into(),
+            }),
+            ..InfraState::default()
+        };
+        let state = state.cloned().unwrap_or_else(pending);
+        Facts {
+            addresses: state.addresses.into_iter().filter_map(|address| address.value).collect(),
+            problem: state.error.map(|e| FleetProblem { reason: e.reason, message: e.message }),
+            ..self.tiers.facts(gateway)
+        }
+    }
+
+    /// Whether the picker of each pool can answer, as far as its endpoints and its infrastructure tell.
+    fn pickers(&self, states: &States) -> BTreeMap<NamespacedName, PickerState> {
+        let pipeline = &self.tiers.pipeline;
+        let pools = pipeline.world().pools.iter().filter_map(|(name, pool)| {
+            let reference = pool.spec.endpoint_picker_ref.as_ref()?;
+            let service = NamespacedName::new(&name.namespace, &reference.name);
+            if let Some(problem) = states.get(&Owner::Picker(service.clone())).and_then(|s| s.error.as_ref()) {
+                return Some((name.clone(), PickerState::Unreachable(problem.message.clone())));
+            }
+            let port = reference.port.as_ref()?.number;
+            let set = pipeline.endpoints_of(&ClusterName::picker(&service, port))?;
+            let ready = set.endpoints.iter().any(|e| e.state == EndpointState::Ready);
+            let why = || format!("Service {service} has no ready endpoint on port {port}");
+            let state = if ready { PickerState::Ready } else { PickerState::Unreachable(why()) };
+            Some((name.clone(), state))
+        });
+        pools.collect()
+    }
+
+    fn show(&self, facts: &BTreeMap<NamespacedName, Facts>, states: &States) {
+        let fleets = states.iter().map(|(owner, state)| overview::ChildOverview {
+            name: format!("{} {}", owner.word(), owner.key()),
+            state: match &state.error {
+                Some(problem) => format!("{}: {}", problem.reason, problem.message),
+                None => format!("{} of {} ready", state.ready_replicas, state.desired_replicas),
+            },
+            log: String::new(),
+        });
+        let overview = overview::Overview {
+            source: "cluster".into(),
+            children: fleets.collect(),
+            ..self.tiers.overview(facts, |facts, listener| {
+                let address = facts.addresses.first()?;
+                Some(match address.contains(':') {
+                    true => format!("http://[{address}]:{}", listener.port),
+                    false => format!("http://{address}:{}", listener.port),
+                })
+            })
+        };
+        let text = serde_json::to_string_pretty(&overview).unwrap_or_default();
+        self.overview.send_if_modified(|held| {
+            let differs = *held != text;
+            *held = text;
+            differs
+        });
+    }
+}
+
+fn owner_of(api_version: &str, kind: &str, uid: String) -> crate::identity::Owner {
+    crate::identity::Owner { api_version: api_version.into(), kind: kind.into(), uid }
+}
+
+fn replace_if_different<T: PartialEq>(held: &watch::Sender<Option<Arc<T>>>, next: T) {
+    held.send_if_modified(|held| {
+        if held.as_deref() == Some(&next) {
+            return false;
+        }
+        *held = Some(Arc::new(next));
+        true
+    });
+}
