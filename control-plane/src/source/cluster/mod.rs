@@ -70,13 +70,15 @@ impl Default for ClusterConfig {
 }
 
 impl ClusterConfig {
-    /// A client for [`run`]: as `config` says, and a connection that says nothing for longer than a watch lasts is
-    /// given up. Without this an answer that never comes is waited for until TCP gives up, up to 15 minutes.
+    /// A client for [`run`]: as `config` says, with two exceptions. A connection that says nothing for longer than a
+    /// watch lasts is given up: otherwise an answer that never comes is waited for until TCP gives up, up to 15
+    /// minutes. And requests are not repeated within the client: the watches do that, and say so.
     ///
     /// # Errors
     /// When the configuration does not make a client.
     pub fn client(&self, mut config: kube::Config) -> kube::Result<Client> {
         config.read_timeout = Some(self.watch_timeout + SILENCE);
+        config.default_retry = false;
         Client::try_from(config)
     }
 

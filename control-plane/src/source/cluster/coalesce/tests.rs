@@ -4,8 +4,7 @@ use super::*;
 use crate::world::World;
 
 fn object(kind: Kind, name: &str, label: &str) -> AnyObject {
-    let spec = if kind == Kind::HTTPRoute { json!({}) } else { json!(null) };
-    let object = json!({"metadata": {"name": name, "namespace": "n", "labels": {"v": label}}, "spec": spec});
+    let object = json!({"metadata": {"name": name, "namespace": "n", "labels": {"v": label}}});
     AnyObject::deserialize(kind, object).unwrap()
 }
 
