@@ -144,8 +144,12 @@ mod tests {
     fn the_whole_status() {
         let status = class(&report(), Some(&facts(&[Some("v1.6.3"), Some("v1.6.3")])));
         insta::assert_yaml_snapshot!(status);
-        let names: Vec<_> =
-            status["supportedFeatures"].as_array().unwrap().iter().map(|f| f["name"].as_str().unwrap()).collect();
+        let names: Vec<_> = status["supportedFeatures"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|f| f["name"].as_str().unwrap())
+            .collect();
         assert!(names.is_sorted(), "{names:?}");
     }
 

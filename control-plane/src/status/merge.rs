@@ -97,25 +97,35 @@ impl Merger<'_> {
     }
 
     fn listeners(self, desired: &Value, observed: &Value) -> Value {
-        merge_list(items(desired), items(observed), |l| l["name"].clone(), |wanted, there| match wanted {
-            Some(wanted) => {
-                let mut entry = wanted.clone();
-                let before = there.map_or(&Value::Null, |there| &there["conditions"]);
-                entry["conditions"] = self.conditions("listeners", &wanted["conditions"], before);
-                Some(entry)
-            }
-            None => None,
-        })
+        merge_list(
+            items(desired),
+            items(observed),
+            |l| l["name"].clone(),
+            |wanted, there| match wanted {
+                Some(wanted) => {
+                    let mut entry = wanted.clone();
+                    let before = there.map_or(&Value::Null, |there| &there["conditions"]);
+                    entry["conditions"] = self.conditions("listeners", &wanted["conditions"], before);
+                    Some(entry)
+                }
+                None => None,
+            },
+        )
     }
 
     /// Conditions by type: ours in place of what was there, others as they are.
     fn conditions(self, list: &str, desired: &Value, observed: &Value) -> Value {
         let own = own_types(list);
-        merge_list(items(desired), items(observed), |c| c["type"].clone(), |wanted, there| match (wanted, there) {
-            (Some(wanted), there) => Some(self.condition(wanted, there)),
-            (None, Some(there)) if !own.iter().any(|own| there["type"] == **own) => Some(there.clone()),
-            (None, _) => None,
-        })
+        merge_list(
+            items(desired),
+            items(observed),
+            |c| c["type"].clone(),
+            |wanted, there| match (wanted, there) {
+                (Some(wanted), there) => Some(self.condition(wanted, there)),
+                (None, Some(there)) if !own.iter().any(|own| there["type"] == **own) => Some(there.clone()),
+                (None, _) => None,
+            },
+        )
     }
 
     /// The condition with its time: that of the one before while the status is the same.

@@ -359,7 +359,12 @@ mod tests {
             (Facts { connected: 1, ..Facts::default() }, "False", "Pending"),
             (Facts { connected: 1, acknowledged: true, ..Facts::default() }, "True", "Programmed"),
             (
-                Facts { connected: 1, acknowledged: true, refusals: vec![refusal("r", "no")], ..Facts::default() },
+                Facts {
+                    connected: 1,
+                    acknowledged: true,
+                    refusals: vec![refusal("r", "no")],
+                    ..Facts::default()
+                },
                 "False",
                 "Invalid",
             ),

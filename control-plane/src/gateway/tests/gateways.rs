@@ -137,7 +137,8 @@ metadata: {name: nobodys}
 spec: {gatewayClassName: absent}",
     );
     let reports = class_reports(&world, &options());
-    let found: Vec<_> = reports.iter().map(|(name, c)| (name.as_str(), shown(&c.conditions, "Accepted"))).collect();
+    let found: Vec<_> =
+        reports.iter().map(|(name, c)| (name.as_str(), shown(&c.conditions, "Accepted"))).collect();
     assert_eq!(
         found,
         [("c", "True/Accepted".into()), ("with-parameters", "False/InvalidParameters".to_owned())]

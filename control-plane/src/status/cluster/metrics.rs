@@ -65,7 +65,11 @@ impl Metrics {
         registry.register("writes", "Statuses written, by kind", self.writes.clone());
         let text = "Writes that were refused because somebody else wrote in between";
         registry.register("conflicts", text, self.conflicts.clone());
-        registry.register("errors", "Writes that failed, by reason; each is tried again", self.errors.clone());
+        registry.register(
+            "errors",
+            "Writes that failed, by reason; each is tried again",
+            self.errors.clone(),
+        );
         registry.register("queue_depth", "Objects that wait or are under way", self.depth.clone());
         registry.register("write_seconds", "Time that a write takes", self.seconds.clone());
     }

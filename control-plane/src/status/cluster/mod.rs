@@ -36,7 +36,7 @@ const COMPARED_AT_ONCE: usize = 256;
 /// What is to be written, and what there is.
 #[derive(Debug)]
 struct Input {
-    plan: Plan,
+    plan: Arc<Plan>,
     world: World,
 }
 
@@ -48,7 +48,7 @@ impl StatusWriter {
     /// Every object of ours should have the status in `plan`; `world` is what the plan was made from, with the statuses
     /// that were read. Replaces what was said before. Returns at once.
     pub fn set(&self, plan: Plan, world: World) {
-        self.0.send_replace(Some(Arc::new(Input { plan, world })));
+        self.0.send_replace(Some(Arc::new(Input { plan: Arc::new(plan), world })));
     }
 }
 
@@ -90,7 +90,7 @@ impl StatusTask {
             if self.queue.is_leading() {
                 busy = self.queue.compare(COMPARED_AT_ONCE, Instant::now().into_std(), &now());
                 while writes.len() < IN_FLIGHT
-                    && let Some(write) = self.queue.next(Instant::now().into_std())
+                    && let Some(write) = self.queue.next()
                 {
                     let patcher = self.patcher.clone();
                     writes.push(async move { patcher.write(write).await });
@@ -112,12 +112,12 @@ impl StatusTask {
                         writes.clear();
                     }
                 }
+                Some((object, outcome)) = writes.next(), if !writes.is_empty() => {
+                    self.queue.done(&object, outcome, Instant::now().into_std());
+                }
                 changed = self.inputs.changed() => {
                     changed?;
                     self.take_input();
-                }
-                Some((object, outcome)) = writes.next(), if !writes.is_empty() => {
-                    self.queue.done(&object, outcome, Instant::now().into_std());
                 }
                 () = tokio::time::sleep_until(wake.unwrap_or_else(far)), if wake.is_some() => {}
                 () = tokio::task::yield_now(), if busy => {}
@@ -138,7 +138,7 @@ impl StatusTask {
     fn take_input(&mut self) {
         let input = self.inputs.borrow_and_update().clone();
         if let Some(input) = input {
-            self.queue.set(&input.plan, &input.world);
+            self.queue.set(input.plan.clone(), &input.world);
         }
     }
 }

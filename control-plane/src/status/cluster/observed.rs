@@ -65,7 +65,9 @@ pub(super) fn changed(before: &World, after: &World) -> Vec<ObjectRef> {
 
 fn keys<T: Object>(before: &Objects<T>, after: &Objects<T>, found: &mut Vec<ObjectRef>) {
     let keys = before.diff(after).map(|item| match item {
-        DiffItem::Add(key, _) | DiffItem::Update { new: (key, _), .. } | DiffItem::Remove(key, _) => key.clone(),
+        DiffItem::Add(key, _) | DiffItem::Update { new: (key, _), .. } | DiffItem::Remove(key, _) => {
+            key.clone()
+        }
     });
     found.extend(keys.map(|key| ObjectRef::new(T::KIND, key)));
 }

@@ -45,7 +45,8 @@ impl Patcher {
     pub(super) async fn write(self, write: Write) -> (ObjectRef, Outcome) {
         let started = Instant::now();
         let api = self.api(&write.object);
-        let patched = timeout(TIMEOUT, api.patch_status(&write.object.key.name, &params(), &patch(&write))).await;
+        let patched =
+            timeout(TIMEOUT, api.patch_status(&write.object.key.name, &params(), &patch(&write))).await;
         self.metrics.took(started.elapsed());
         let outcome = match patched {
             Ok(Ok(answer)) => {

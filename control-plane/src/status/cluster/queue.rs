@@ -12,6 +12,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     hash::{Hash as _, Hasher as _},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -63,13 +64,14 @@ pub(super) enum Outcome {
 pub(super) struct Queue {
     controller: String,
     leading: bool,
-    plan: Plan,
+    plan: Arc<Plan>,
     world: World,
     /// To compare, in order.
     candidates: VecDeque<ObjectRef>,
     /// Those of `candidates`, each once.
     queued: BTreeSet<ObjectRef>,
-    ready: VecDeque<Write>,
+    /// What differs, with the hash of what is desired.
+    ready: BTreeMap<ObjectRef, (Write, u64)>,
     delayed: BTreeSet<(Instant, ObjectRef)>,
     /// Under way, with the hash of what was desired; true when it has to be compared again afterwards.
     in_flight: BTreeMap<ObjectRef, (u64, bool)>,
@@ -89,7 +91,12 @@ struct Record {
     undone: (u32, bool),
     failures: u32,
     conflicts: u32,
+    /// No write before, after a write or a failure.
     not_before: Option<Instant>,
+    /// No write of the same content before, after it was undone.
+    held_until: Option<Instant>,
+    /// Its place among those that are delayed.
+    delayed: Option<Instant>,
 }
 
 impl Queue {
@@ -97,11 +104,11 @@ impl Queue {
         Self {
             controller: controller.to_owned(),
             leading: false,
-            plan: Plan::new(),
+            plan: Arc::default(),
             world: World::default(),
             candidates: VecDeque::new(),
             queued: BTreeSet::new(),
-            ready: VecDeque::new(),
+            ready: BTreeMap::new(),
             delayed: BTreeSet::new(),
             in_flight: BTreeMap::new(),
             records: BTreeMap::new(),
@@ -123,7 +130,7 @@ impl Queue {
     }
 
     /// Takes another plan and World; what differs from those before is compared.
-    pub(super) fn set(&mut self, plan: &Plan, world: &World) {
+    pub(super) fn set(&mut self, plan: Arc<Plan>, world: &World) {
         if self.leading {
             let mut differing = changed(&self.world, world);
             let differs = |object: &&ObjectRef| self.plan.get(*object) != plan.get(*object);
@@ -133,7 +140,7 @@ impl Queue {
                 self.mark(object);
             }
         }
-        self.plan.clone_from(plan);
+        self.plan = plan;
         self.world = world.clone();
     }
 
@@ -166,6 +173,7 @@ impl Queue {
             && *at <= now
             && let Some((_, object)) = self.delayed.pop_first()
         {
+            // Its place is gone; the record forgets it when it is compared.
             self.mark(object);
         }
         for _ in 0..budget {
@@ -177,8 +185,10 @@ impl Queue {
     }
 
     fn compare_one(&mut self, object: ObjectRef, now: Instant, clock: &str) {
-        self.ready.retain(|write| write.object != object);
-        self.delayed.retain(|(_, delayed)| *delayed != object);
+        self.ready.remove(&object);
+        if let Some(at) = self.records.get_mut(&object).and_then(|record| record.delayed.take()) {
+            self.delayed.remove(&(at, object.clone()));
+        }
         let Some(seen) = observed(&self.world, &object) else {
             self.records.remove(&object);
             return;
@@ -201,7 +211,7 @@ impl Queue {
         };
         let hash = hash(desired);
         if record.written != Some(hash) {
-            record.undone = (0, false);
+            (record.undone, record.held_until) = ((0, false), None);
         } else if record.own_version.as_deref() == Some(&current.resource_version) {
             tracing::debug!(%object, "the API server keeps another form of the status than was written");
             return;
@@ -209,24 +219,26 @@ impl Queue {
             record.undone = (record.undone.0 + 1, true);
             let wait = backoff(Duration::from_secs(1), record.undone.0.saturating_sub(2));
             if record.undone.0 > 1 {
-                record.not_before = Some(now + wait);
+                record.held_until = Some(now + wait);
                 tracing::warn!(%object, ?wait, "somebody else undoes what is written to the status");
             }
         }
-        match record.not_before.filter(|at| *at > now) {
-            Some(at) => drop(self.delayed.insert((at, object))),
+        match record.not_before.max(record.held_until).filter(|at| *at > now) {
+            Some(at) => {
+                record.delayed = Some(at);
+                self.delayed.insert((at, object));
+            }
             None => {
                 let resource_version = current.resource_version.clone();
-                self.ready.push_back(Write { object, resource_version, fields });
+                self.ready.insert(object.clone(), (Write { object, resource_version, fields }, hash));
             }
         }
     }
 
     /// The next write; the caller says later what became of it.
-    pub(super) fn next(&mut self, now: Instant) -> Option<Write> {
-        let write = self.ready.pop_front()?;
-        debug_assert!(self.records.get(&write.object).is_some_and(|r| r.not_before.is_none_or(|at| at <= now)));
-        self.in_flight.insert(write.object.clone(), (hash(self.plan.get(&write.object)), false));
+    pub(super) fn next(&mut self) -> Option<Write> {
+        let (object, (write, hash)) = self.ready.pop_first()?;
+        self.in_flight.insert(object, (hash, false));
         Some(write)
     }
 
@@ -265,7 +277,7 @@ impl Queue {
             Outcome::Failed => {
                 record.failures += 1;
                 let at = now + backoff(BACKOFF.0, record.failures - 1);
-                record.not_before = Some(at);
+                (record.not_before, record.delayed) = (Some(at), Some(at));
                 self.delayed.insert((at, object.clone()));
             }
         }

@@ -1,0 +1,303 @@
+//! Statuses and leadership against a real API server, the one that KUBECONFIG names; without KUBECONFIG there is
+//! nothing to do. The CRDs of Gateway API v1.6 and of InferencePool v1 have to be installed.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic anywhere")]
+#![expect(clippy::print_stderr, reason = "says why it does nothing, and what was measured")]
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use control_plane::{
+    api::{Kind, NamespacedName},
+    config::CONTROLLER_NAME,
+    gateway::Options,
+    leader,
+    pipeline::Pipeline,
+    source::{AnyObject, Batch},
+    status::{
+        self, ClassFacts, Facts, Inputs, Plan,
+        cluster::{Metrics, StatusWriter, writer},
+    },
+    tasks::TaskSet,
+    translate,
+    world::World,
+};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams},
+    core::{ApiResource, GroupVersionKind},
+};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Objects of one run, all in a namespace of its own.
+struct Bed {
+    client: Client,
+    name: String,
+}
+
+impl Bed {
+    async fn new() -> Self {
+        let client = Client::try_default().await.unwrap();
+        let bed = Self { client, name: format!("signalbox-status-{}", std::process::id()) };
+        bed.apply("", "v1", "Namespace", &bed.name, json!({})).await;
+        let gateway = "gateway.networking.k8s.io";
+        let controller = json!({ "spec": { "controllerName": CONTROLLER_NAME } });
+        bed.apply(gateway, "v1", "GatewayClass", &bed.name, controller).await;
+        let listener = json!({ "name": "http", "port": 80, "protocol": "HTTP" });
+        let spec = json!({ "gatewayClassName": bed.name, "listeners": [listener] });
+        bed.apply(gateway, "v1", "Gateway", "gw", json!({ "spec": spec })).await;
+        for route in ["kept", "pruned"] {
+            let backend =
+                json!({ "group": "inference.networking.k8s.io", "kind": "InferencePool", "name": "llm" });
+            let spec = json!({ "parentRefs": [{ "name": "gw" }], "rules": [{ "backendRefs": [backend] }] });
+            bed.apply(gateway, "v1", "HTTPRoute", route, json!({ "spec": spec })).await;
+        }
+        let spec =
+            json!({ "selector": { "matchLabels": { "app": "llm" } }, "targetPorts": [{ "number": 8000 }] });
+        bed.apply("inference.networking.k8s.io", "v1", "InferencePool", "llm", json!({ "spec": spec })).await;
+        bed
+    }
+
+    fn api(&self, group: &str, version: &str, kind: &str) -> Api<DynamicObject> {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+        match kind {
+            "Namespace" | "GatewayClass" => Api::all_with(self.client.clone(), &resource),
+            _ => Api::namespaced_with(self.client.clone(), &self.name, &resource),
+        }
+    }
+
+    fn of(&self, kind: Kind) -> Api<DynamicObject> {
+        let group = match kind {
+            Kind::InferencePool => "inference.networking.k8s.io",
+            _ => "gateway.networking.k8s.io",
+        };
+        self.api(group, "v1", kind.as_str())
+    }
+
+    async fn apply(&self, group: &str, version: &str, kind: &str, name: &str, rest: Value) {
+        let mut object = json!({ "kind": kind, "metadata": { "name": name } });
+        object["apiVersion"] =
+            if group.is_empty() { version.into() } else { format!("{group}/{version}").into() };
+        object.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        let params = PatchParams::apply("test").force();
+        self.api(group, version, kind).patch(name, &params, &Patch::Apply(object)).await.unwrap();
+    }
+
+    /// What a source would have read.
+    async fn world(&self) -> World {
+        let mut objects = Vec::new();
+        for kind in [Kind::GatewayClass, Kind::Gateway, Kind::HTTPRoute, Kind::InferencePool] {
+            for object in self.of(kind).list(&ListParams::default()).await.unwrap() {
+                let value = serde_json::to_value(object).unwrap();
+                objects.push(AnyObject::deserialize(kind, value).unwrap());
+            }
+        }
+        World::default().apply(&Batch::replace_all(objects)).0
+    }
+
+    async fn object(&self, kind: Kind, name: &str) -> DynamicObject {
+        self.of(kind).get(name).await.unwrap()
+    }
+
+    async fn status(&self, kind: Kind, name: &str) -> Value {
+        self.object(kind, name).await.data["status"].clone()
+    }
+
+    /// Somebody else adds an entry to a route's parents.
+    async fn write_as_other(&self, route: &str) {
+        let mut parents = self.status(Kind::HTTPRoute, route).await["parents"].clone();
+        let accepted = json!({
+            "type": "Accepted", "status": "False", "reason": "NoMatchingParent", "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        });
+        let reference = json!({ "name": "elsewhere" });
+        let other = json!({ "parentRef": reference, "controllerName": "example.com/other", "conditions": [accepted] });
+        parents.as_array_mut().unwrap().insert(0, other);
+        let patch = Patch::Merge(json!({ "status": { "parents": parents } }));
+        self.of(Kind::HTTPRoute).patch_status(route, &PatchParams::default(), &patch).await.unwrap();
+    }
+
+    async fn remove(self) {
+        let gateways = self.of(Kind::GatewayClass);
+        gateways.delete(&self.name, &DeleteParams::default()).await.unwrap();
+        self.api("", "v1", "Namespace").delete(&self.name, &DeleteParams::default()).await.unwrap();
+    }
+}
+
+/// The statuses of all objects, with a Gateway whose fleet is reached at `address`.
+fn plan(world: &World, address: &str) -> Plan {
+    let mut pipeline = Pipeline::new(Options::new(CONTROLLER_NAME), translate::Settings::default());
+    let objects = |kind: Kind| -> Vec<AnyObject> {
+        match kind {
+            Kind::GatewayClass => world.gateway_classes.values().cloned().map(Into::into).collect(),
+            Kind::Gateway => world.gateways.values().cloned().map(Into::into).collect(),
+            Kind::HTTPRoute => world.http_routes.values().cloned().map(Into::into).collect(),
+            _ => world.pools.values().cloned().map(Into::into).collect(),
+        }
+    };
+    let kinds = [Kind::GatewayClass, Kind::Gateway, Kind::HTTPRoute, Kind::InferencePool];
+    pipeline.apply(&Batch::replace_all(kinds.into_iter().flat_map(objects).collect()));
+    let facts =
+        Facts { addresses: vec![address.into()], connected: 1, acknowledged: true, ..Facts::default() };
+    let cluster = ClassFacts {
+        bundle_versions: BTreeMap::from([("gateways".into(), Some("v1.6.3".into()))]),
+        ..ClassFacts::default()
+    };
+    let inputs = Inputs {
+        controller: CONTROLLER_NAME,
+        classes: pipeline.classes(),
+        cluster: Some(&cluster),
+        pickers: &BTreeMap::new(),
+    };
+    status::plan(inputs, pipeline.gateways().map(|(name, reports, _)| (name, reports, facts.clone())))
+}
+
+/// One replica of the control plane, as far as it writes.
+struct Replica {
+    writer: StatusWriter,
+    metrics: Metrics,
+    leads: watch::Receiver<bool>,
+    /// Ends the candidate, and the writer.
+    candidate: TaskSet,
+    tasks: TaskSet,
+}
+
+impl Replica {
+    fn start(bed: &Bed, identity: &str) -> Self {
+        let (election, tasks, metrics) = (TaskSet::default(), TaskSet::default(), Metrics::default());
+        let (candidate, leads) = leader::candidate(bed.client.clone(), &bed.name, identity);
+        election.spawn("leader", candidate.run(election.token().clone()));
+        let (writer, task) = writer(bed.client.clone(), CONTROLLER_NAME, leads.clone(), metrics.clone());
+        tasks.spawn("status", task.run(tasks.token().clone()));
+        Self { writer, metrics, leads, candidate: election, tasks }
+    }
+
+    /// Statuses written so far: classes, Gateways, routes, pools.
+    fn written(&self) -> [u64; 4] {
+        [Kind::GatewayClass, Kind::Gateway, Kind::HTTPRoute, Kind::InferencePool]
+            .map(|kind| self.metrics.writes(kind))
+    }
+
+    async fn leads(&mut self) {
+        tokio::time::timeout(PATIENCE, self.leads.wait_for(|leads| *leads)).await.unwrap().unwrap();
+    }
+
+    async fn has_written(&self, expected: [u64; 4]) {
+        let started = Instant::now();
+        let mut tick = tokio::time::interval(Duration::from_millis(20));
+        while self.written() != expected {
+            assert!(started.elapsed() < PATIENCE, "{:?} instead of {expected:?}", self.written());
+            tick.tick().await;
+        }
+    }
+}
+
+fn shown(status: &Value) -> String {
+    let parents = status["parents"].as_array().unwrap();
+    let one = |p: &Value| {
+        let condition = &p["conditions"][0];
+        format!(
+            "{} {} {}",
+            p["controllerName"].as_str().unwrap(),
+            p["parentRef"]["name"].as_str().unwrap(),
+            condition["status"].as_str().unwrap()
+        )
+    };
+    parents.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statuses_are_written_by_the_leader_only_and_only_where_they_differ() {
+    if std::env::var_os("KUBECONFIG").is_none() {
+        eprintln!("KUBECONFIG is not set: nothing is tested against an API server");
+        return;
+    }
+    let bed = Bed::new().await;
+    let mut first = Replica::start(&bed, "first");
+    first.leads().await;
+    let mut second = Replica::start(&bed, "second");
+
+    // Everything is written once, by the leader.
+    let world = bed.world().await;
+    let wanted = plan(&world, "192.0.2.1");
+    for replica in [&first, &second] {
+        replica.writer.set(wanted.clone(), world.clone());
+    }
+    let started = Instant::now();
+    first.has_written([1, 1, 2, 1]).await;
+    eprintln!("5 statuses were written in {:?}", started.elapsed());
+    let class = bed.status(Kind::GatewayClass, &bed.name).await;
+    assert_eq!(class["conditions"].as_array().unwrap().len(), 2);
+    assert!(class["supportedFeatures"].as_array().unwrap().len() > 20);
+    let gateway = bed.object(Kind::Gateway, "gw").await;
+    let status = &gateway.data["status"];
+    assert_eq!(status["addresses"], json!([{ "type": "IPAddress", "value": "192.0.2.1" }]));
+    assert_eq!(status["listeners"][0]["attachedRoutes"], 2);
+    for condition in status["conditions"].as_array().unwrap() {
+        assert_eq!(condition["status"], "True", "{condition}");
+        assert_eq!(condition["observedGeneration"].as_i64(), gateway.metadata.generation);
+    }
+    let ours = format!("{CONTROLLER_NAME} gw True");
+    assert_eq!(shown(&bed.status(Kind::HTTPRoute, "kept").await), ours);
+    assert_eq!(shown(&bed.status(Kind::InferencePool, "llm").await), ours);
+
+    // What was written comes back and is not written again; another address is one write.
+    let world = bed.world().await;
+    first.writer.set(plan(&world, "192.0.2.1"), world.clone());
+    first.writer.set(plan(&world, "192.0.2.2"), world.clone());
+    first.has_written([1, 2, 2, 1]).await;
+
+    // Somebody else writes where this replica has not seen it: their entry stays.
+    bed.write_as_other("kept").await;
+    let mut edited = plan(&world, "192.0.2.2");
+    let kept = edited.iter_mut().find(|(object, _)| object.key.name == "kept").unwrap();
+    kept.1["parents"][0]["conditions"][0]["message"] = json!("something else");
+    first.writer.set(edited, world.clone());
+    first.has_written([1, 2, 3, 1]).await;
+    assert_eq!(first.metrics.conflicts(), 1);
+    let both = format!("example.com/other elsewhere False, {ours}");
+    let status = bed.status(Kind::HTTPRoute, "kept").await;
+    assert_eq!(shown(&status), both);
+    assert_eq!(status["parents"][1]["conditions"][0]["message"], "something else");
+
+    // The Gateway goes: entries of ours do, theirs stay.
+    bed.of(Kind::Gateway).delete("gw", &DeleteParams::default()).await.unwrap();
+    let world = bed.world().await;
+    let wanted = plan(&world, "192.0.2.2");
+    assert!(!wanted.keys().any(|object| object.key == NamespacedName::new(&bed.name, "gw")));
+    first.writer.set(wanted.clone(), world);
+    first.has_written([1, 2, 5, 2]).await;
+    assert_eq!(shown(&bed.status(Kind::HTTPRoute, "kept").await), "example.com/other elsewhere False");
+    assert_eq!(bed.status(Kind::HTTPRoute, "pruned").await["parents"], json!([]));
+    assert_eq!(bed.status(Kind::InferencePool, "llm").await["parents"], json!([]));
+
+    // The other replica takes over at once. It writes nothing of what is there, and what differs.
+    assert_eq!(second.written(), [0; 4]);
+    let world = bed.world().await;
+    second.writer.set(wanted.clone(), world.clone());
+    let started = Instant::now();
+    first.candidate.shutdown();
+    second.leads().await;
+    eprintln!("the other replica led after {:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(5), "a Lease that is given up is taken at once");
+    assert!(!*first.leads.borrow());
+    let mut edited = wanted;
+    let class = edited.iter_mut().find(|(object, _)| object.key.name == bed.name).unwrap();
+    class.1["conditions"][0]["message"] = json!("something else");
+    for replica in [&first, &second] {
+        replica.writer.set(edited.clone(), world.clone());
+    }
+    second.has_written([1, 0, 0, 0]).await;
+    assert_eq!((first.written(), second.metrics.conflicts()), ([1, 2, 5, 2], 0));
+
+    for tasks in [&first.tasks, &second.candidate, &second.tasks] {
+        tasks.shutdown();
+        tasks.wait(PATIENCE).await.unwrap();
+    }
+    bed.remove().await;
+}
