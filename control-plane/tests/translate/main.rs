@@ -4,6 +4,7 @@
 
 mod building;
 mod cases;
+mod drain;
 mod envoy;
 mod errors;
 mod golden;
