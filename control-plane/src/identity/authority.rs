@@ -36,7 +36,6 @@ pub mod keys {
     pub(in crate::identity) const NEXT_KEY: &str = "next.key";
 }
 
-const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// How far clocks may be apart: certificates are valid from this long before they are made.
 pub(super) const SKEW: SignedDuration = SignedDuration::from_mins(5);
 const AUTHORITY_LIFETIME: SignedDuration = SignedDuration::from_hours(3650 * 24);

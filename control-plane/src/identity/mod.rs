@@ -24,9 +24,11 @@ pub use authority::{Advance, Authority, AuthorityReason, Data, Leaf, advance, ke
 pub use authorize::{Denied, may_follow, pools_of};
 pub use certificate::{Certificate, Lifetime};
 
+pub use files::{follow_directory, read_directory};
 pub use metrics::Metrics;
 pub use peer::Peer;
 pub use plan::{LeafReason, Observed, Plan, Step, Write, plan};
 
+pub use server::{Credentials, Incoming, ServerTls, Verified, accept};
 pub use subject::{Identity, Owner, Wanted, secret_name};
 pub use trust::Trust;

@@ -8,7 +8,7 @@ fn start() -> Timestamp {
 }
 
 fn day(n: i32) -> Timestamp {
-    start() + DAY * n
+    start() + SignedDuration::from_hours(24) * n
 }
 
 fn made() -> Data {
