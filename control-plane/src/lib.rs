@@ -14,6 +14,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod gateway;
+pub mod identity;
 pub mod infra;
 pub mod leader;
 pub mod pipeline;

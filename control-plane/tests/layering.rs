@@ -16,11 +16,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("world", &["api", "source::batch"]),
     ("gateway", &["api", "world"]),
     ("translate", &["api", "gateway", "xds::core"]),
-    ("xds", &["api", "tasks"]),
+    ("xds", &["api", "identity", "tasks"]),
     ("pipeline", &["api", "world", "gateway", "translate", "xds::core", "pools", "source::batch"]),
     // Edges.
+    ("identity", &["api", "tasks"]),
     ("source", &["api", "tasks"]),
-    ("pools", &["api", "gateway", "world", "xds::core"]),
+    ("pools", &["api", "gateway", "identity", "tasks", "world", "xds::core"]),
     ("status", &["api", "gateway", "world"]),
     ("leader", &[]),
     ("infra", &["api", "gateway", "world", "translate", "tasks", "status", "source"]),
@@ -69,8 +70,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
 /// Crates that only some modules may name.
 const CRATES: &[(&str, &[&str])] = &[
     ("envoy_types", &["translate", "xds"]),
-    ("tonic", &["xds", "pools"]),
-    ("kube", &["source", "status", "infra", "leader"]),
+    ("tonic", &["identity", "xds", "pools"]),
+    ("kube", &["identity", "source", "status", "infra", "leader"]),
+    ("rcgen", &["identity"]),
+    ("rustls", &["identity"]),
     ("notify", &["source"]),
     ("nix", &["infra", "cli"]),
 ];

@@ -23,6 +23,7 @@ use crate::pool::Pools;
 use crate::pool::source::{files, tier};
 use crate::scrape::{self, ScrapeConfig};
 use crate::tasks::{Ended, TaskSet};
+use crate::tls::Acceptor;
 
 const EXT_PROC: &str = "ext-proc";
 /// How soon readiness follows the pools.
@@ -108,7 +109,7 @@ async fn start(config: Config, health: &Health, tasks: &mut TaskSet) -> anyhow::
 struct Servers<'a> {
     lanes: &'a Arc<Lanes>,
     health: &'a Health,
-    tls: Option<tokio_rustls::TlsAcceptor>,
+    tls: Option<Arc<Acceptor>>,
     workers: usize,
 }
 
@@ -117,6 +118,12 @@ fn start_servers(tasks: &mut TaskSet, ext_proc: TcpListener, plain: TcpListener,
     let metrics = &lanes.metrics;
     let connections =
         Connections { open: metrics.connections.clone(), errors: metrics.connection_errors.clone() };
+    if let Some(tls) = tls.clone() {
+        tasks.spawn("certificate", async move {
+            tls.follow().await;
+            Ok(())
+        });
+    }
     let service = |lanes| Arc::new(Service { lanes, health: health.clone() });
     let options = Options { service: service(Some(Arc::clone(lanes))), tls, workers, connections };
     tasks.spawn(EXT_PROC, async move { Ok(server::run(ext_proc, options).await?) });
@@ -128,7 +135,12 @@ fn start_servers(tasks: &mut TaskSet, ext_proc: TcpListener, plain: TcpListener,
 fn start_source(source: Source, pools: &Pools, tasks: &mut TaskSet) {
     let pools = pools.clone();
     match source {
-        Source::Tier(config) => tasks.spawn("pools", async move { Ok(tier::run(pools, *config).await?) }),
+        Source::Tier(config) => tasks.spawn("pools", async move {
+            {
+                tier::run(pools, *config).await;
+                Ok(())
+            }
+        }),
         Source::File(path) => tasks.spawn("pools", async move {
             files::run(pools, path, POOLS_FILE).await;
             Ok(())

@@ -21,9 +21,13 @@ pub struct Args {
     /// Address of /metrics, /healthz, /readyz and /debug/pools.
     #[arg(long, default_value = "0.0.0.0:9090")]
     pub metrics_listen: SocketAddr,
-    /// The control plane's tier API, for example `http://signalbox.signalbox-system:9003`.
+    /// The control plane's tier API, for example `https://signalbox.signalbox-system.svc:9003`.
     #[arg(long, value_name = "URL")]
     pub control_plane: Option<http::Uri>,
+    /// Directory with tls.crt and tls.key, shown to the control plane, and ca.crt, which its certificate is verified
+    /// with. Read again at each connection.
+    #[arg(long, value_name = "DIRECTORY", requires = "control_plane")]
+    pub control_plane_tls_dir: Option<PathBuf>,
     /// A file with pools, instead of a control plane.
     #[arg(long, value_name = "FILE", conflicts_with = "control_plane")]
     pub pools_file: Option<PathBuf>,
@@ -36,8 +40,8 @@ pub struct Args {
     /// Serve ext_proc over TLS.
     #[arg(long, default_value_t = true, action = ArgAction::Set, value_name = "BOOL")]
     pub secure_serving: bool,
-    /// Directory with tls.crt and tls.key; a self-signed certificate is made when absent.
-    #[arg(long, value_name = "DIRECTORY")]
+    /// Directory with tls.crt and tls.key, followed when they change; a self-signed certificate is made when absent.
+    #[arg(long, visible_alias = "tls-dir", value_name = "DIRECTORY")]
     pub cert_path: Option<PathBuf>,
     /// Largest request body, such as 32MiB.
     #[arg(long, default_value = "32MiB", value_parser = bytes, value_name = "SIZE")]

@@ -1,16 +1,15 @@
 //! The checked configuration of a picker: what the command line means, or what is wrong with it and how to mend it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
-use tokio_rustls::TlsAcceptor;
-use tonic::transport::ClientTlsConfig;
 
 use crate::cli::Args;
 use crate::extproc::lane::Policy;
 use crate::flow::Limits;
 use crate::pool::source::tier::TierConfig;
-use crate::tls;
+use crate::tls::{self, Acceptor};
 
 /// Where pools come from.
 #[derive(Debug, Clone)]
@@ -30,7 +29,7 @@ pub struct Config {
     /// How requests are treated.
     pub policy: Policy,
     /// TLS of the ext_proc port.
-    pub tls: Option<TlsAcceptor>,
+    pub tls: Option<Arc<Acceptor>>,
     /// Threads that serve ext_proc.
     pub workers: usize,
 }
@@ -59,7 +58,8 @@ impl Config {
         );
         ensure!(args.max_in_flight > 0, "--max-in-flight is 0, every request would be refused; raise it");
         let source = source(&args)?;
-        let tls = args.secure_serving.then(|| tls::acceptor(args.cert_path.as_deref())).transpose()?;
+        let tls =
+            args.secure_serving.then(|| Acceptor::new(args.cert_path.as_deref())).transpose()?.map(Arc::new);
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let limits = Limits {
             max_in_flight: args.max_in_flight,
@@ -82,13 +82,27 @@ fn source(args: &Args) -> anyhow::Result<Source> {
     let Some(uri) = args.control_plane.clone() else {
         bail!("no pools: give --control-plane with the URL of the tier API, or --pools-file");
     };
-    let tls = match uri.scheme_str() {
-        Some("http") => None,
-        Some("https") => Some(ClientTlsConfig::new()),
+    let directory = args.control_plane_tls_dir.clone();
+    match (uri.scheme_str(), &directory) {
+        (Some("http"), None) => {}
+        (Some("https"), Some(directory)) => {
+            tls::client(directory).context("--control-plane-tls-dir")?;
+        }
+        (Some("http"), Some(_)) => bail!(
+            "--control-plane-tls-dir is given, but --control-plane {uri} is not https; write https://HOST:PORT"
+        ),
+        (Some("https"), None) => {
+            bail!("--control-plane {uri} needs a client certificate; give --control-plane-tls-dir")
+        }
         _ => bail!("--control-plane {uri} has no scheme; write http://HOST:PORT or https://HOST:PORT"),
-    };
+    }
     uri.host().with_context(|| format!("--control-plane {uri} names no host; write http://HOST:PORT"))?;
-    let config = TierConfig { uri, tls, picker_id: args.picker_id.clone(), pools: args.pools.clone() };
+    let config = TierConfig {
+        uri,
+        tls_directory: directory,
+        picker_id: args.picker_id.clone(),
+        pools: args.pools.clone(),
+    };
     Ok(Source::Tier(Box::new(config)))
 }
 
@@ -103,6 +117,15 @@ mod tests {
         for (args, words) in [
             (&[][..], ["--control-plane", "--pools-file"]),
             (&["--control-plane", "signalbox:9003"], ["--control-plane", "http://HOST:PORT"]),
+            (&["--control-plane", "https://a:1"], ["--control-plane-tls-dir", "give"]),
+            (
+                &["--control-plane", "http://a:1", "--control-plane-tls-dir", "x"],
+                ["--control-plane-tls-dir", "https"],
+            ),
+            (
+                &["--control-plane", "https://a:1", "--control-plane-tls-dir", "/nowhere"],
+                ["-tls-dir", "tls.crt"],
+            ),
             (&["--pools-file", "x", "--secure-serving=false", "--cert-path", "y"], ["--cert-path", "drop"]),
             (&["--pools-file", "x", "--cert-path", "/nowhere"], ["--cert-path", "tls.crt"]),
             (&["--pools-file", "x", "--body-limit", "0"], ["--body-limit", "raise"]),

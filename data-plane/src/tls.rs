@@ -1,45 +1,139 @@
-//! TLS of the ext_proc port: HTTP/2 only, with a given certificate or one that is made at start.
+//! TLS of the picker: the certificate of the ext_proc port, and the one that it shows to the control plane.
+//!
+//! ```text
+//! directory (tls.crt, tls.key) ─ looked at every 2 s ─▶ Acceptor ─ swap ─▶ later handshakes; open connections live on
+//! directory (…, ca.crt)        ─ read at each connect ─▶ ClientTlsConfig
+//! ```
 //!
 //! Gateways do not verify pickers unless told to (the protocol has no field for it), so a self-signed certificate keeps
 //! prompts off the wire without setup.
 
-use std::path::Path;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
+use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tonic::transport::{Certificate, ClientTlsConfig, Identity as ClientIdentity};
 
-/// Accepts TLS with the certificate in `directory` (`tls.crt`, `tls.key`), or with a self-signed one.
+/// How often files are looked at: they are small, and a kubelet takes a minute to bring them.
+const INTERVAL: Duration = Duration::from_secs(2);
+
+/// Accepts TLS, HTTP/2 only, with the certificate of the moment.
+#[derive(Debug)]
+pub struct Acceptor {
+    config: ArcSwap<ServerConfig>,
+    /// Where the certificate is; `None`: a self-signed one, made at start.
+    directory: Option<PathBuf>,
+}
+
+/// The files of a certificate, as they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Files {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+}
+
+impl Acceptor {
+    /// With the certificate in `directory` (`tls.crt`, `tls.key`), or with a self-signed one.
+    ///
+    /// # Errors
+    /// The files cannot be read or do not fit together; the message names the file.
+    pub fn new(directory: Option<&Path>) -> anyhow::Result<Self> {
+        let (chain, key) = match directory {
+            Some(directory) => Files::read(directory)?.parse()?,
+            None => self_signed()?,
+        };
+        let config = ArcSwap::from_pointee(config(chain, key)?);
+        Ok(Self { config, directory: directory.map(Path::to_owned) })
+    }
+
+    /// The TLS handshake.
+    ///
+    /// # Errors
+    /// It fails.
+    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> io::Result<TlsStream<S>> {
+        TlsAcceptor::from(self.config.load_full()).accept(stream).await
+    }
+
+    /// Follows the files for ever. Files that cannot be used leave the certificate before in place.
+    pub async fn follow(&self) {
+        let Some(directory) = &self.directory else { return std::future::pending().await };
+        let mut ticks = tokio::time::interval(INTERVAL);
+        // The first look may find what was replaced between the start and now.
+        let mut held = None;
+        loop {
+            ticks.tick().await;
+            let files = Files::read(directory).map_err(|error| format!("{error:#}"));
+            if held.as_ref() == Some(&files) {
+                continue;
+            }
+            let used = files.as_ref().map_err(Clone::clone).and_then(|files| {
+                let parsed = files.parse().and_then(|(chain, key)| config(chain, key));
+                parsed.map_err(|error| format!("{error:#}"))
+            });
+            match used {
+                Ok(config) => {
+                    self.config.store(Arc::new(config));
+                    tracing::info!(directory = %directory.display(), "serving with the certificate of the directory");
+                }
+                Err(error) => tracing::error!(
+                    directory = %directory.display(), error,
+                    "the certificate cannot be used; the one before serves on"
+                ),
+            }
+            held = Some(files);
+        }
+    }
+}
+
+/// What the picker shows to the control plane and believes of it: `tls.crt`, `tls.key` and `ca.crt` of `directory`.
 ///
 /// # Errors
-/// The files cannot be read or do not fit together; the message names the file.
-pub fn acceptor(directory: Option<&Path>) -> anyhow::Result<TlsAcceptor> {
-    let (chain, key) = match directory {
-        Some(directory) => read(directory)?,
-        None => self_signed()?,
-    };
+/// A file cannot be read; the message names it.
+pub fn client(directory: &Path) -> anyhow::Result<ClientTlsConfig> {
+    let Files { certificate, key } = Files::read(directory)?;
+    let trust = read(&directory.join("ca.crt"))?;
+    let identity = ClientIdentity::from_pem(certificate, key);
+    Ok(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(trust)).identity(identity))
+}
+
+impl Files {
+    fn read(directory: &Path) -> anyhow::Result<Self> {
+        Ok(Self { certificate: read(&directory.join("tls.crt"))?, key: read(&directory.join("tls.key"))? })
+    }
+
+    fn parse(&self) -> anyhow::Result<Identity> {
+        let chain = CertificateDer::pem_slice_iter(&self.certificate)
+            .collect::<Result<Vec<_>, _>>()
+            .context("tls.crt cannot be read as PEM")?;
+        let key = PrivateKeyDer::from_pem_slice(&self.key).context("tls.key cannot be read as PEM")?;
+        Ok((chain, key))
+    }
+}
+
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    fs::read(file).with_context(|| format!("{} cannot be read", file.display()))
+}
+
+type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+fn config(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> anyhow::Result<ServerConfig> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .context("the certificate and its key cannot be used; do tls.crt and tls.key belong together?")?;
     config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
-}
-
-type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
-
-fn read(directory: &Path) -> anyhow::Result<Identity> {
-    let (crt, key) = (directory.join("tls.crt"), directory.join("tls.key"));
-    let hint = |file: &Path| format!("--cert-path: {} cannot be read as PEM", file.display());
-    let chain = CertificateDer::pem_file_iter(&crt)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .with_context(|| hint(&crt))?;
-    let key = PrivateKeyDer::from_pem_file(&key).with_context(|| hint(&key))?;
-    Ok((chain, key))
+    Ok(config)
 }
 
 fn self_signed() -> anyhow::Result<Identity> {
@@ -50,18 +144,4 @@ fn self_signed() -> anyhow::Result<Identity> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_certificate_is_made_or_read() {
-        assert!(acceptor(None).is_ok());
-        let directory = tempfile::tempdir().unwrap();
-        let missing = acceptor(Some(directory.path())).err().unwrap();
-        assert!(missing.to_string().contains("tls.crt"), "{missing}");
-        let made = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap();
-        std::fs::write(directory.path().join("tls.crt"), made.cert.pem()).unwrap();
-        std::fs::write(directory.path().join("tls.key"), made.signing_key.serialize_pem()).unwrap();
-        assert!(acceptor(Some(directory.path())).is_ok());
-    }
-}
+mod tests;

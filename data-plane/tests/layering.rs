@@ -15,14 +15,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("flow", &[]),
     ("outcome", &["picker", "pool"]),
     ("picker", &["accelerator", "outcome", "pool"]),
-    ("pool", &["accelerator"]),
+    ("pool", &["accelerator", "tls"]),
     ("prefix", &[]),
     ("request", &["pool"]),
     // Edges.
     ("scrape", &["pool"]),
-    ("extproc", &["flow", "metrics", "outcome", "picker", "pool", "prefix", "request"]),
+    ("extproc", &["flow", "metrics", "outcome", "picker", "pool", "prefix", "request", "tls"]),
     ("admin", &["extproc", "pool"]),
-    ("app", &["admin", "cli", "config", "extproc", "metrics", "pool", "scrape", "tasks"]),
+    ("app", &["admin", "cli", "config", "extproc", "metrics", "pool", "scrape", "tasks", "tls"]),
     ("cli", &["config", "pool", "telemetry"]),
     ("config", &["cli", "extproc", "flow", "pool", "tls"]),
     ("metrics", &[]),
@@ -35,7 +35,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const CRATES: &[(&str, &[&str])] = &[
     ("envoy_types", &["extproc"]),
     ("h2", &["extproc"]),
-    ("tonic", &["config", "pool"]),
+    ("tonic", &["pool", "tls"]),
     ("proto", &["pool"]),
     ("axum", &["admin", "app"]),
 ];

@@ -50,6 +50,11 @@ impl NamespacedName {
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
         Self { namespace: namespace.into(), name: name.into() }
     }
+
+    /// The DNS name of the Service of this name, as certificates carry it.
+    pub fn service_host(&self) -> String {
+        format!("{}.{}.svc", self.name, self.namespace)
+    }
 }
 
 impl fmt::Display for NamespacedName {

@@ -11,6 +11,6 @@ mod server;
 mod set;
 mod snapshot;
 
-pub use server::serve;
+pub use server::{serve, serve_tls};
 pub use set::{PoolPublisher, PoolSet};
 pub use snapshot::snapshot;

@@ -9,19 +9,29 @@ use std::{
 
 use futures_util::{Stream, stream};
 use proto::tier::v1::{
-    PoolName, WatchRequest, WatchResponse,
+    KnownPool, PoolName, WatchRequest, WatchResponse,
     pools_server::{Pools, PoolsServer},
 };
-use tokio::{net::TcpListener, sync::watch};
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    sync::watch,
+};
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status};
+use tonic::{
+    Request, Response, Status,
+    transport::server::{Connected, TcpIncoming},
+};
 
 use super::{PoolPublisher, PoolSet, snapshot::pool_name};
-use crate::api::NamespacedName;
+use crate::{
+    api::NamespacedName,
+    identity::{self, Peer, ServerTls},
+    tasks::TaskSet,
+};
 
-/// Serves the tier API on `listener` until `cancel` fires; open streams are ended then, pickers keep what they hold and
-/// come back.
+/// Serves the tier API on `listener`, in cleartext and to everybody, until `cancel` fires; open streams are ended then,
+/// pickers keep what they hold and come back.
 ///
 /// # Errors
 /// When the transport fails.
@@ -30,19 +40,70 @@ pub async fn serve(
     publisher: PoolPublisher,
     cancel: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
-    let service = PoolsServer::new(Server { publisher, cancel: cancel.clone() });
+    let server = Server { publisher, cancel: cancel.clone(), identities: None };
+    run(server, TcpIncoming::from(listener).with_nodelay(Some(true)), cancel).await
+}
+
+/// Serves the tier API over mutual TLS until `cancel` fires: a picker watches only the pools of its certificate.
+///
+/// # Errors
+/// When the transport fails.
+pub async fn serve_tls(
+    listener: TcpListener,
+    tls: ServerTls,
+    publisher: PoolPublisher,
+    cancel: CancellationToken,
+) -> anyhow::Result<()> {
+    let tasks = TaskSet::under(&cancel);
+    let server = Server { publisher, cancel: cancel.clone(), identities: Some(tls.metrics().clone()) };
+    run(server, identity::accept(listener, tls, &tasks), cancel).await?;
+    tasks.shutdown();
+    Ok(tasks.wait(ACCEPTING_ENDS).await?)
+}
+
+/// How long accepting may take to end at shutdown.
+const ACCEPTING_ENDS: Duration = Duration::from_secs(2);
+
+async fn run<IO>(
+    server: Server,
+    incoming: impl Stream<Item = std::io::Result<IO>>,
+    cancel: CancellationToken,
+) -> Result<(), tonic::transport::Error>
+where
+    IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
     tonic::transport::Server::builder()
-        .tcp_nodelay(true)
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(5)))
-        .add_service(service)
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), cancel.cancelled_owned())
+        .add_service(PoolsServer::new(server))
+        .serve_with_incoming_shutdown(incoming, cancel.cancelled_owned())
         .await
 }
 
 struct Server {
     publisher: PoolPublisher,
     cancel: CancellationToken,
+    /// Counts refusals. With it, clients need an identity.
+    identities: Option<identity::Metrics>,
+}
+
+impl Server {
+    /// What the picker may watch of what it asks for.
+    fn admit(&self, request: &Request<WatchRequest>) -> Result<BTreeSet<NamespacedName>, Status> {
+        let message = request.get_ref();
+        let asked = message.pools.iter().cloned().map(key).collect();
+        let Some(metrics) = &self.identities else { return Ok(asked) };
+        let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
+        identity::pools_of(&peer, &asked).map_err(|denied| {
+            metrics.deny("tier");
+            tracing::warn!(picker = message.picker_id, %denied, "a picker was refused");
+            Status::permission_denied(denied.to_string())
+        })
+    }
+}
+
+fn key(name: PoolName) -> NamespacedName {
+    NamespacedName::new(name.namespace, name.name)
 }
 
 #[tonic::async_trait]
@@ -50,9 +111,10 @@ impl Pools for Server {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<WatchResponse, Status>> + Send>>;
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let wanted = self.admit(&request)?;
         let request = request.into_inner();
-        tracing::info!(picker = request.picker_id, wanted = request.pools.len(), "picker connected");
-        let watcher = Watcher::new(request);
+        tracing::info!(picker = request.picker_id, wanted = wanted.len(), "picker connected");
+        let watcher = Watcher::new(wanted, request.known);
         let mut updates = self.publisher.subscribe();
         updates.mark_changed();
         let state = (watcher, updates, self.cancel.clone());
@@ -94,11 +156,11 @@ struct Watcher {
 const POOLS_PER_RESPONSE: usize = 16;
 
 impl Watcher {
-    fn new(request: WatchRequest) -> Self {
-        let key = |name: PoolName| NamespacedName::new(name.namespace, name.name);
+    /// Everything is wanted when `wanted` is empty.
+    fn new(wanted: BTreeSet<NamespacedName>, known: Vec<KnownPool>) -> Self {
         Self {
-            wanted: request.pools.into_iter().map(key).collect(),
-            held: request.known.into_iter().filter_map(|k| Some((key(k.name?), k.revision))).collect(),
+            wanted,
+            held: known.into_iter().filter_map(|k| Some((key(k.name?), k.revision))).collect(),
             synced: false,
             queued: VecDeque::new(),
         }
@@ -143,7 +205,7 @@ impl Watcher {
 
 #[cfg(test)]
 mod tests {
-    use proto::tier::v1::{KnownPool, PoolSnapshot};
+    use proto::tier::v1::PoolSnapshot;
 
     use super::*;
 
@@ -165,14 +227,14 @@ mod tests {
 
     #[test]
     fn nothing_is_sent_before_the_source_was_read() {
-        let mut watcher = Watcher::new(WatchRequest::default());
+        let mut watcher = Watcher::new(BTreeSet::new(), Vec::new());
         watcher.observe(&PoolSet::default());
         assert_eq!(drain(&mut watcher), []);
     }
 
     #[test]
     fn an_empty_set_still_says_synced_once() {
-        let mut watcher = Watcher::new(WatchRequest::default());
+        let mut watcher = Watcher::new(BTreeSet::new(), Vec::new());
         watcher.observe(&set(&[]));
         assert_eq!(drain(&mut watcher), [(0, 0, true)]);
         watcher.observe(&set(&[]));
@@ -181,7 +243,7 @@ mod tests {
 
     #[test]
     fn only_differences_are_sent() {
-        let mut watcher = Watcher::new(WatchRequest::default());
+        let mut watcher = Watcher::new(BTreeSet::new(), Vec::new());
         watcher.observe(&set(&[("a", 1), ("b", 1)]));
         assert_eq!(drain(&mut watcher), [(2, 0, true)]);
         watcher.observe(&set(&[("a", 1), ("b", 2)]));
@@ -195,15 +257,15 @@ mod tests {
         let name = |name: &str| Some(PoolName { namespace: "ns".into(), name: name.into() });
         let known =
             [("a", 1), ("gone", 1)].map(|(n, revision)| KnownPool { name: name(n), revision }).to_vec();
-        let mut watcher = Watcher::new(WatchRequest { known, ..WatchRequest::default() });
+        let mut watcher = Watcher::new(BTreeSet::new(), known);
         watcher.observe(&set(&[("a", 1), ("b", 1)]));
         assert_eq!(drain(&mut watcher), [(1, 1, true)]);
     }
 
     #[test]
     fn a_picker_gets_only_the_pools_it_wants() {
-        let wanted = vec![PoolName { namespace: "ns".into(), name: "a".into() }];
-        let mut watcher = Watcher::new(WatchRequest { pools: wanted, ..WatchRequest::default() });
+        let wanted = BTreeSet::from([NamespacedName::new("ns", "a")]);
+        let mut watcher = Watcher::new(wanted, Vec::new());
         watcher.observe(&set(&[("a", 1), ("b", 1)]));
         assert_eq!(drain(&mut watcher), [(1, 0, true)]);
     }
@@ -212,7 +274,7 @@ mod tests {
     fn many_pools_are_sent_in_parts_and_the_last_part_says_synced() {
         let names: Vec<_> = (0..40).map(|i| format!("p{i:02}")).collect();
         let pools: Vec<_> = names.iter().map(|n| (n.as_str(), 1)).collect();
-        let mut watcher = Watcher::new(WatchRequest::default());
+        let mut watcher = Watcher::new(BTreeSet::new(), Vec::new());
         watcher.observe(&set(&pools));
         assert_eq!(drain(&mut watcher), [(16, 0, false), (16, 0, false), (8, 0, true)]);
     }

@@ -39,7 +39,7 @@ pub(super) const NO_CLUSTER: &str = "signalbox/none";
 /// The `:authority` of requests to a Service of pickers. Envoy's default is the cluster's name, whose slashes HTTP/2
 /// servers refuse.
 pub(super) fn authority(service: &NamespacedName, port: u16) -> String {
-    format!("{}.{}.svc:{port}", service.name, service.namespace)
+    format!("{}:{port}", service.service_host())
 }
 
 /// The listener of a port. Stable, so that edits update it in place.

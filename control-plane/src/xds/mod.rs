@@ -25,7 +25,7 @@ pub use order::Timing;
 pub use publish::Publisher;
 pub use release::Release;
 pub use resource::{Resource, ResourceType, Version};
-pub use server::{Limits, serve};
+pub use server::{Limits, serve, serve_tls};
 pub use session::{
     Asks, Event, Observation, Protocol, Rejection, Request, Response, Session, Standing, Step,
 };

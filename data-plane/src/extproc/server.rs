@@ -16,9 +16,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, LocalSet};
-use tokio_rustls::TlsAcceptor;
 
 use super::connection::{Service, serve};
+use crate::tls::Acceptor;
 
 /// Accepted connections that wait for a worker. When it is full, accepting waits: the kernel's backlog takes over.
 const WAITING: usize = 64;
@@ -40,7 +40,7 @@ pub struct Options {
     /// What is served.
     pub service: Arc<Service>,
     /// TLS; None: h2c.
-    pub tls: Option<TlsAcceptor>,
+    pub tls: Option<Arc<Acceptor>>,
     /// Threads, at least one.
     pub workers: usize,
     /// Counters.

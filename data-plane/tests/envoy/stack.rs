@@ -75,7 +75,7 @@ impl Stack {
         health.set_synced(true);
         let options = Options {
             service: Arc::new(Service { lanes: Some(Arc::clone(&lanes)), health: health.clone() }),
-            tls: secure.then(|| data_plane::tls::acceptor(None).unwrap()),
+            tls: secure.then(|| Arc::new(data_plane::tls::Acceptor::new(None).unwrap())),
             workers: 1,
             connections: Connections::default(),
         };

@@ -20,6 +20,7 @@ use super::{
     wire::Wire,
 };
 use crate::{
+    identity::{self, Peer},
     tasks::TaskSet,
     xds::{Nodes, Publisher},
 };
@@ -37,11 +38,22 @@ impl NamedService for Ads {
 }
 
 impl Ads {
-    pub(super) fn new(publisher: Publisher, nodes: Nodes, limits: Limits, tasks: TaskSet) -> Self {
+    /// `identities` counts refusals; with it, clients need an identity.
+    pub(super) fn new(
+        publisher: Publisher,
+        nodes: Nodes,
+        limits: Limits,
+        tasks: TaskSet,
+        identities: Option<identity::Metrics>,
+    ) -> Self {
         let open = Arc::new(Semaphore::new(limits.streams));
         let initial = Semaphore::new(limits.initial_pushes);
         let token = tasks.token().clone();
-        Self { context: Arc::new(StreamContext { publisher, nodes, limits, initial, token }), open, tasks }
+        Self {
+            context: Arc::new(StreamContext { publisher, nodes, limits, initial, token, identities }),
+            open,
+            tasks,
+        }
     }
 
     fn start<W: Wire>(&self, request: Request<Body>) -> Response<Body> {
@@ -49,13 +61,14 @@ impl Ads {
             self.context.nodes.metrics().refused.inc();
             return Status::resource_exhausted("too many streams are open; connect again later").into_http();
         };
+        let peer = request.extensions().get::<Peer>().cloned();
         let decoder = ProstCodec::<W, W>::raw_decoder(Default::default());
         let max = Some(self.context.limits.max_request);
         let inbound = Streaming::new_request(decoder, request.into_body(), None, max);
         let (outbound, frames) = mpsc::channel(WAITING);
         let context = self.context.clone();
         self.tasks.spawn_brief("xds stream", async move {
-            serve_stream::<W>(&context, inbound, outbound).await;
+            serve_stream::<W>(&context, peer, inbound, outbound).await;
             drop(permit);
         });
         let mut response = Response::new(Body::new(FrameBody::new(frames)));

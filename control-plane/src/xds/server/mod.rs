@@ -1,8 +1,8 @@
 //! The gRPC edge: `envoy.service.discovery.v3.AggregatedDiscoveryService` over HTTP/2.
 //!
 //! ```text
-//! listener ─▶ HTTP/2 (keepalive, no delay) ─▶ Ads ─┬ DeltaAggregatedResources  ─▶ Stream<DeltaDiscoveryRequest>
-//!                                                  └ StreamAggregatedResources ─▶ Stream<DiscoveryRequest>
+//! listener ─▶ TLS, or none ─▶ HTTP/2 (keepalive) ─▶ Ads ─┬ DeltaAggregatedResources  ─▶ Stream<DeltaDiscoveryRequest>
+//!                                                        └ StreamAggregatedResources ─▶ Stream<DiscoveryRequest>
 //! Stream ─ Frame ─▶ channel (bounded) ─▶ FrameBody ─▶ HTTP/2
 //! ```
 //!
@@ -15,13 +15,23 @@ mod wire;
 
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use futures_util::Stream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Server, server::TcpIncoming};
+use tonic::transport::{
+    Server,
+    server::{Connected, TcpIncoming},
+};
 
 use self::ads::Ads;
 use super::{Nodes, Publisher, Timing};
-use crate::tasks::TaskSet;
+use crate::{
+    identity::{self, ServerTls},
+    tasks::TaskSet,
+};
 
 /// Bounds of the server.
 #[derive(Clone, Debug)]
@@ -62,7 +72,7 @@ impl Default for Limits {
     }
 }
 
-/// Serves ADS, delta and state-of-the-world, until `cancel`.
+/// Serves ADS, delta and state-of-the-world, in cleartext and to everybody, until `cancel`.
 ///
 /// # Errors
 /// If the listener fails, or streams do not end in time.
@@ -74,15 +84,44 @@ pub async fn serve(
     cancel: CancellationToken,
 ) -> anyhow::Result<()> {
     let tasks = TaskSet::under(&cancel);
-    let ads = Ads::new(publisher, nodes, limits.clone(), tasks.clone());
+    let ads = Ads::new(publisher, nodes, limits.clone(), tasks.clone(), None);
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    run(ads, incoming, limits, cancel, tasks).await
+}
+
+/// Serves ADS over mutual TLS until `cancel`: an Envoy may follow only the Gateway of its certificate.
+///
+/// # Errors
+/// If the listener fails, or streams do not end in time.
+pub async fn serve_tls(
+    listener: TcpListener,
+    tls: ServerTls,
+    publisher: Publisher,
+    nodes: Nodes,
+    limits: Limits,
+    cancel: CancellationToken,
+) -> anyhow::Result<()> {
+    let tasks = TaskSet::under(&cancel);
+    let ads = Ads::new(publisher, nodes, limits.clone(), tasks.clone(), Some(tls.metrics().clone()));
+    let incoming = identity::accept(listener, tls, &tasks);
+    run(ads, incoming, limits, cancel, tasks).await
+}
+
+async fn run<IO>(
+    ads: Ads,
+    incoming: impl Stream<Item = std::io::Result<IO>>,
+    limits: Limits,
+    cancel: CancellationToken,
+    tasks: TaskSet,
+) -> anyhow::Result<()>
+where
+    IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
     let server = Server::builder()
         .http2_keepalive_interval(Some(limits.keepalive_interval))
         .http2_keepalive_timeout(Some(limits.keepalive_timeout))
         .add_service(ads)
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            cancel.clone().cancelled_owned(),
-        );
+        .serve_with_incoming_shutdown(incoming, cancel.clone().cancelled_owned());
     let overdue = async {
         cancel.cancelled().await;
         tokio::time::sleep(limits.shutdown).await;

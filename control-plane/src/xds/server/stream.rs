@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     api::NamespacedName,
+    identity::{self, Peer, may_follow},
     xds::{
         Event, Metrics, Nodes, Observation, Publisher, Session, Step,
         encode::{self, Frame},
@@ -29,13 +30,20 @@ pub(super) struct Context {
     /// Bounds how many streams are given their first snapshot at the same time.
     pub(super) initial: Semaphore,
     pub(super) token: CancellationToken,
+    /// Counts refusals. With it, clients need an identity.
+    pub(super) identities: Option<identity::Metrics>,
 }
 
 type Outbound = mpsc::Sender<Result<Frame, Status>>;
 
 /// Serves a stream until the client leaves, it fails or the server shuts down.
-pub(super) async fn serve_stream<W: Wire>(context: &Context, inbound: Streaming<W>, outbound: Outbound) {
-    let status = match run::<W>(context, inbound, &outbound).await {
+pub(super) async fn serve_stream<W: Wire>(
+    context: &Context,
+    peer: Option<Peer>,
+    inbound: Streaming<W>,
+    outbound: Outbound,
+) {
+    let status = match run::<W>(context, peer, inbound, &outbound).await {
         Ok(()) => return,
         Err(status) => status,
     };
@@ -46,6 +54,7 @@ pub(super) async fn serve_stream<W: Wire>(context: &Context, inbound: Streaming<
 
 async fn run<W: Wire>(
     context: &Context,
+    peer: Option<Peer>,
     mut inbound: Streaming<W>,
     outbound: &Outbound,
 ) -> Result<(), Status> {
@@ -64,6 +73,13 @@ async fn run<W: Wire>(
         return Err(Status::invalid_argument(text));
     };
     let identity = identity_of(node);
+    if let Some(metrics) = &context.identities {
+        may_follow(&peer.unwrap_or_default(), &gateway).map_err(|denied| {
+            metrics.deny("ads");
+            tracing::warn!(%gateway, node = identity.id, %denied, "an envoy was refused");
+            Status::permission_denied(denied.to_string())
+        })?;
+    }
     tracing::info!(%gateway, node = identity.id, envoy = identity.envoy, protocol = ?W::PROTOCOL, "envoy connected");
     let mut stream = Stream {
         session: Session::new(W::PROTOCOL, context.limits.timing),

@@ -1,18 +1,20 @@
 //! The client of the tier API: one Watch stream, opened again for ever.
 //!
 //! ```text
-//! connect ─▶ Watch(known revisions) ─▶ Pools::apply per message
+//! read certificates ─▶ connect ─▶ Watch(known revisions) ─▶ Pools::apply per message
 //!    ▲            │ end, error, silence
 //!    └─ wait ◀────┘   100 ms … 5 s, jittered; last good pools are kept
 //! ```
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use proto::tier::v1::pools_client::PoolsClient;
 use proto::tier::v1::{PoolName, WatchRequest};
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::{Channel, Endpoint};
 
 use crate::pool::{PoolKey, Pools};
+use crate::tls;
 
 /// Shortest and longest mean wait between attempts.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -28,8 +30,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 pub struct TierConfig {
     /// For example `http://signalbox.signalbox-system:9003`.
     pub uri: http::Uri,
-    /// TLS; without it the connection is plaintext.
-    pub tls: Option<ClientTlsConfig>,
+    /// Directory of the certificates, read at each connection; without it the connection is plaintext.
+    pub tls_directory: Option<PathBuf>,
     /// Names this process in the control plane's logs and status.
     pub picker_id: String,
     /// The pools wanted; empty for every one that this picker may read.
@@ -37,15 +39,14 @@ pub struct TierConfig {
 }
 
 /// Keeps `pools` equal to what the control plane sends, until dropped.
-///
-/// # Errors
-/// The TLS configuration cannot be used. Everything else is tried again.
-pub async fn run(pools: Pools, config: TierConfig) -> Result<(), tonic::transport::Error> {
-    let channel = channel(&config)?;
+pub async fn run(pools: Pools, config: TierConfig) {
     let mut rng = fastrand::Rng::new();
     let mut wait = BACKOFF.0;
     loop {
-        let (received, end) = watch(&pools, &config, channel.clone()).await;
+        let (received, end) = match channel(&config) {
+            Ok(channel) => watch(&pools, &config, channel).await,
+            Err(error) => (false, tonic::Status::failed_precondition(format!("{error:#}"))),
+        };
         if received {
             wait = BACKOFF.0;
         }
@@ -55,15 +56,16 @@ pub async fn run(pools: Pools, config: TierConfig) -> Result<(), tonic::transpor
     }
 }
 
-fn channel(config: &TierConfig) -> Result<Channel, tonic::transport::Error> {
+/// A connection with the certificates of the moment.
+fn channel(config: &TierConfig) -> anyhow::Result<Channel> {
     let endpoint = Endpoint::from(config.uri.clone())
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .keep_alive_while_idle(true);
-    let endpoint = match &config.tls {
-        Some(tls) => endpoint.tls_config(tls.clone())?,
+    let endpoint = match &config.tls_directory {
+        Some(directory) => endpoint.tls_config(tls::client(directory)?)?,
         None => endpoint,
     };
     Ok(endpoint.connect_lazy())

@@ -53,8 +53,12 @@ async fn reconnects_with_what_it_holds() {
         .serve_with_incoming(TcpListenerStream::new(listener));
 
     let pools = Pools::new(Instant::now());
-    let config =
-        TierConfig { uri, tls: None, picker_id: "picker/0".into(), pools: vec!["ns/a".parse().unwrap()] };
+    let config = TierConfig {
+        uri,
+        tls_directory: None,
+        picker_id: "picker/0".into(),
+        pools: vec!["ns/a".parse().unwrap()],
+    };
     let script = async {
         let request = asked.recv().await.unwrap();
         assert_eq!(request.picker_id, "picker/0");
@@ -84,7 +88,7 @@ async fn reconnects_with_what_it_holds() {
     let all = async {
         futures_util::select_biased! {
             () = script.fuse() => (),
-            end = client.fuse() => panic!("client ended: {end:?}"),
+            () = client.fuse() => panic!("client ended"),
             end = server.fuse() => panic!("server ended: {end:?}"),
         }
     };

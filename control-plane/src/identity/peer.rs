@@ -1,0 +1,22 @@
+//! The other end of a connection, as its certificate names it.
+
+use std::collections::BTreeSet;
+
+use rustls_pki_types::CertificateDer;
+
+use super::{Certificate, Identity};
+
+/// A client whose certificate was verified. Stands in the extensions of its requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// Whom its URI SANs name; empty for a certificate that names none of ours.
+    pub identities: BTreeSet<Identity>,
+}
+
+impl Peer {
+    /// The holder of a verified certificate. One that cannot be read names nobody.
+    pub fn of(certificate: &CertificateDer<'_>) -> Self {
+        let uris = Certificate::read(certificate).map(|read| read.uris).unwrap_or_default();
+        Self { identities: uris.iter().filter_map(|uri| Identity::parse(uri)).collect() }
+    }
+}
