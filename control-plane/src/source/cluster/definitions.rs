@@ -94,6 +94,7 @@ impl Definitions {
             Event::InitDone => {
                 self.stale = std::mem::take(&mut self.listing);
                 for gone in ours.difference(&self.stale) {
+                    self.state.bundle(gone, None);
                     self.known.set(gone, Vec::new());
                 }
                 self.is_listed = true;
@@ -102,6 +103,7 @@ impl Definitions {
             Event::Delete(meta) => {
                 if let Some(name) = named(meta) {
                     self.stale.remove(&name);
+                    self.state.bundle(&name, None);
                     self.known.set(&name, Vec::new());
                 }
             }
@@ -115,7 +117,10 @@ impl Definitions {
         let mut failed = None;
         for (name, outcome) in std::mem::take(&mut self.stale).into_iter().zip(outcomes) {
             match outcome {
-                Ok(versions) => drop(self.known.set(&name, versions)),
+                Ok(definition) => {
+                    self.state.bundle(&name, definition.as_ref().map(Definition::bundle_version));
+                    self.known.set(&name, definition.map(Definition::served).unwrap_or_default());
+                }
                 Err(fault) => {
                     self.stale.insert(name);
                     failed = Some(fault);
@@ -151,16 +156,16 @@ impl Definitions {
     }
 }
 
-/// The versions that a definition serves; none when it is gone.
-async fn read(client: &Client, name: &str) -> Result<Vec<String>, Fault> {
+/// A definition; none when it is gone.
+async fn read(client: &Client, name: &str) -> Result<Option<Definition>, Fault> {
     let (group, plural) = DEFINITIONS;
     let asked = Asked { verb: "get", group, plural };
     let request = http::Request::get(format!("/apis/{group}/v1/{plural}/{name}"))
         .body(Vec::new())
         .map_err(|error| Fault::of(&kube::Error::HttpError(error), asked))?;
     match client.request::<Definition>(request).await {
-        Ok(definition) => Ok(definition.served()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
+        Ok(definition) => Ok(Some(definition)),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
         Err(error) => Err(Fault::of(&error, asked)),
     }
 }

@@ -28,7 +28,7 @@ mod trim;
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use kube::{Client, runtime::watcher};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -70,6 +70,17 @@ impl Default for ClusterConfig {
 }
 
 impl ClusterConfig {
+    /// A client for [`run`], for the API server that kubectl would speak to: in-cluster, or by KUBECONFIG.
+    ///
+    /// # Errors
+    /// When there is no such configuration.
+    pub async fn connect(&self) -> Result<Client> {
+        let config = kube::Config::infer().await.context(
+            "no API server to speak to: set KUBECONFIG, or run in a Pod with a ServiceAccount token",
+        )?;
+        self.client(config).context("no client for the API server can be made")
+    }
+
     /// A client for [`run`]: as `config` says, with two exceptions. A connection that says nothing for longer than a
     /// watch lasts is given up: otherwise an answer that never comes is waited for until TCP gives up, up to 15
     /// minutes. And requests are not repeated within the client: the watches do that, and say so.

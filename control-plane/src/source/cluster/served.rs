@@ -34,8 +34,15 @@ impl Served {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Definition {
+    metadata: Metadata,
     spec: Spec,
     status: Status,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Metadata {
+    annotations: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -66,6 +73,11 @@ struct Condition {
 }
 
 impl Definition {
+    /// The release of the Gateway API that the definition is of, if it says so.
+    pub(super) fn bundle_version(&self) -> Option<String> {
+        self.metadata.annotations.get("gateway.networking.k8s.io/bundle-version").cloned()
+    }
+
     /// The versions that the API server serves; none before the definition is established.
     pub(super) fn served(self) -> Vec<String> {
         let established =

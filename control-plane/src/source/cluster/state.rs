@@ -44,6 +44,9 @@ pub struct Readiness {
     pub resources: BTreeMap<String, ResourceState>,
     /// Objects that cannot be read; their last good content is used, if there is one.
     pub unreadable: BTreeMap<ObjectRef, Diagnostic>,
+    /// The release of the Gateway API that each of its definitions is of, by the definition's name; `None` where it does
+    /// not say.
+    pub bundle_versions: BTreeMap<String, Option<String>>,
     /// The first batch has been handed over.
     pub is_published: bool,
 }
@@ -132,6 +135,19 @@ impl SourceState {
                 state.phase = phase;
             }
             differs
+        });
+    }
+
+    /// Notes the release that a definition of the Gateway API is of; `None`: it is not installed.
+    pub(super) fn bundle(&self, name: &str, version: Option<Option<String>>) {
+        if !name.ends_with(".gateway.networking.k8s.io") {
+            return;
+        }
+        self.readiness.send_if_modified(|readiness| match version {
+            None => readiness.bundle_versions.remove(name).is_some(),
+            Some(version) => {
+                readiness.bundle_versions.insert(name.to_owned(), version.clone()) != Some(version)
+            }
         });
     }
 
