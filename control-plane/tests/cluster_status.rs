@@ -27,10 +27,14 @@ use control_plane::{
 use kube::{
     Api, Client,
     api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams},
+    config::Config,
     core::{ApiResource, GroupVersionKind},
 };
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -41,9 +45,14 @@ struct Bed {
 }
 
 impl Bed {
-    async fn new() -> Self {
+    /// Nothing without an API server.
+    async fn new(test: &str) -> Option<Self> {
+        if std::env::var_os("KUBECONFIG").is_none() {
+            eprintln!("KUBECONFIG is not set: nothing is tested against an API server");
+            return None;
+        }
         let client = Client::try_default().await.unwrap();
-        let bed = Self { client, name: format!("signalbox-status-{}", std::process::id()) };
+        let bed = Self { client, name: format!("signalbox-{test}-{}", std::process::id()) };
         bed.apply("", "v1", "Namespace", &bed.name, json!({})).await;
         let gateway = "gateway.networking.k8s.io";
         let controller = json!({ "spec": { "controllerName": CONTROLLER_NAME } });
@@ -60,13 +69,15 @@ impl Bed {
         let spec =
             json!({ "selector": { "matchLabels": { "app": "llm" } }, "targetPorts": [{ "number": 8000 }] });
         bed.apply("inference.networking.k8s.io", "v1", "InferencePool", "llm", json!({ "spec": spec })).await;
-        bed
+        Some(bed)
     }
 
     fn api(&self, group: &str, version: &str, kind: &str) -> Api<DynamicObject> {
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
         match kind {
-            "Namespace" | "GatewayClass" => Api::all_with(self.client.clone(), &resource),
+            "Namespace" | "GatewayClass" | "ClusterRole" | "ClusterRoleBinding" => {
+                Api::all_with(self.client.clone(), &resource)
+            }
             _ => Api::namespaced_with(self.client.clone(), &self.name, &resource),
         }
     }
@@ -92,7 +103,11 @@ impl Bed {
     async fn world(&self) -> World {
         let mut objects = Vec::new();
         for kind in [Kind::GatewayClass, Kind::Gateway, Kind::HTTPRoute, Kind::InferencePool] {
-            for object in self.of(kind).list(&ListParams::default()).await.unwrap() {
+            // Classes are the cluster's: other tests have theirs.
+            let list = self.of(kind).list(&ListParams::default()).await.unwrap().into_iter();
+            let ours =
+                |o: &DynamicObject| kind.is_namespaced() || o.metadata.name.as_deref() == Some(&self.name);
+            for object in list.filter(ours) {
                 let value = serde_json::to_value(object).unwrap();
                 objects.push(AnyObject::deserialize(kind, value).unwrap());
             }
@@ -213,11 +228,7 @@ fn shown(status: &Value) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn statuses_are_written_by_the_leader_only_and_only_where_they_differ() {
-    if std::env::var_os("KUBECONFIG").is_none() {
-        eprintln!("KUBECONFIG is not set: nothing is tested against an API server");
-        return;
-    }
-    let bed = Bed::new().await;
+    let Some(bed) = Bed::new("status").await else { return };
     let mut first = Replica::start(&bed, "first");
     first.leads().await;
     let mut second = Replica::start(&bed, "second");
@@ -299,5 +310,108 @@ async fn statuses_are_written_by_the_leader_only_and_only_where_they_differ() {
         tasks.shutdown();
         tasks.wait(PATIENCE).await.unwrap();
     }
+    bed.remove().await;
+}
+
+/// A counter of the writer, as it is scraped.
+fn counted(metrics: &Metrics, line: &str) -> bool {
+    let mut registry = prometheus_client::registry::Registry::default();
+    metrics.register(&mut registry);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    text.lines().any(|found| found.starts_with(line))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_allowed_does_not_hold_up_the_rest() {
+    let Some(bed) = Bed::new("rbac").await else { return };
+    let group = "rbac.authorization.k8s.io";
+    let rule = json!({ "apiGroups": ["gateway.networking.k8s.io"], "resources": ["httproutes/status"], "verbs": ["patch"] });
+    bed.apply(group, "v1", "ClusterRole", &bed.name, json!({ "rules": [rule] })).await;
+    let binding = json!({
+        "roleRef": { "apiGroup": group, "kind": "ClusterRole", "name": bed.name },
+        "subjects": [{ "apiGroup": group, "kind": "User", "name": bed.name }],
+    });
+    bed.apply(group, "v1", "ClusterRoleBinding", &bed.name, binding).await;
+
+    let mut config = Config::infer().await.unwrap();
+    config.auth_info.impersonate = Some(bed.name.clone());
+    let client = Client::try_from(config).unwrap();
+    let (_leader, leads) = watch::channel(true);
+    let (tasks, metrics) = (TaskSet::default(), Metrics::default());
+    let (writer, task) = writer(client, CONTROLLER_NAME, leads, metrics.clone());
+    tasks.spawn("status", task.run(tasks.token().clone()));
+    let world = bed.world().await;
+    writer.set(plan(&world, "192.0.2.1"), world);
+    let started = Instant::now();
+    let mut tick = tokio::time::interval(Duration::from_millis(20));
+    // Three objects are refused, and tried again.
+    let refused = "signalbox_status_errors_total{reason=\"Forbidden\"} ";
+    while metrics.writes(Kind::HTTPRoute) < 2
+        || !(6..=9).any(|count| counted(&metrics, &format!("{refused}{count}")))
+    {
+        assert!(started.elapsed() < PATIENCE);
+        tick.tick().await;
+    }
+    assert_eq!(metrics.writes(Kind::Gateway), 0);
+    assert_eq!(bed.status(Kind::HTTPRoute, "kept").await["parents"].as_array().unwrap().len(), 1);
+    tasks.shutdown();
+    tasks.wait(PATIENCE).await.unwrap();
+    for kind in ["ClusterRoleBinding", "ClusterRole"] {
+        bed.api(group, "v1", kind).delete(&bed.name, &DeleteParams::default()).await.unwrap();
+    }
+    bed.remove().await;
+}
+
+/// Passes connections on to the API server, until it goes silent.
+async fn passage(tasks: &TaskSet, to: String, silent: watch::Receiver<bool>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let connections = tasks.clone();
+    tasks.spawn_brief("passage", async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let (to, mut silent) = (to.clone(), silent.clone());
+            connections.spawn_brief("connection", async move {
+                let mut far = TcpStream::connect(to).await.unwrap();
+                let hushed = async move { drop(silent.wait_for(|silent| *silent).await.unwrap()) };
+                tokio::select! {
+                    biased;
+                    // Both ends stay open.
+                    () = hushed => std::future::pending().await,
+                    _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                }
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_stops_when_the_api_server_goes_silent_and_before_another_leads() {
+    let Some(bed) = Bed::new("silent").await else { return };
+    let (tasks, connections) = (TaskSet::default(), TaskSet::default());
+    let (hush, silent) = watch::channel(false);
+    let mut config = Config::infer().await.unwrap();
+    let server = format!("127.0.0.1:{}", config.cluster_url.port_u16().unwrap());
+    let port = passage(&connections, server, silent).await;
+    config.cluster_url = format!("https://127.0.0.1:{port}").parse().unwrap();
+    let client = Client::try_from(config).unwrap();
+    let (candidate, mut first) = leader::candidate(client, &bed.name, "first");
+    tasks.spawn("first", candidate.run(tasks.token().clone()));
+    tokio::time::timeout(PATIENCE, first.wait_for(|leads| *leads)).await.unwrap().unwrap();
+    let (candidate, mut second) = leader::candidate(bed.client.clone(), &bed.name, "second");
+    tasks.spawn("second", candidate.run(tasks.token().clone()));
+
+    hush.send_replace(true);
+    let started = Instant::now();
+    tokio::time::timeout(PATIENCE, first.wait_for(|leads| !*leads)).await.unwrap().unwrap();
+    eprintln!("the leader stopped after {:?}", started.elapsed());
+    assert!(!*second.borrow(), "two lead at once");
+    tokio::time::timeout(PATIENCE, second.wait_for(|leads| *leads)).await.unwrap().unwrap();
+    eprintln!("the other one led after {:?}", started.elapsed());
+    assert!(!*first.borrow());
+
+    tasks.shutdown();
+    tasks.wait(PATIENCE).await.unwrap();
     bed.remove().await;
 }

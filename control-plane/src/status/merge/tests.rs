@@ -42,9 +42,9 @@ fn nothing_is_written_when_nothing_differs() {
     let accepted = condition("Accepted", "True", 1);
     let programmed = condition("Programmed", "True", 1);
     let desired = json!({ "addresses": [], "conditions": [accepted, programmed], "listeners": [] });
-    let there = json!({ "conditions": [at(programmed.clone(), T1), at(accepted.clone(), T1)] });
+    let there = json!({ "conditions": [at(programmed, T1), at(accepted.clone(), T1)] });
     assert_eq!(merged(Kind::Gateway, Some(&desired), &there).fields, None, "order, and empty lists");
-    let desired = parents(&[entry(US, "a", &[accepted.clone()]), entry(US, "b", &[])]);
+    let desired = parents(&[entry(US, "a", std::slice::from_ref(&accepted)), entry(US, "b", &[])]);
     let there = parents(&[entry(US, "b", &[]), entry(US, "a", &[at(accepted, T1)])]);
     assert_eq!(merged(Kind::HTTPRoute, Some(&desired), &there).fields, None);
     assert_eq!(merged(Kind::HTTPRoute, None, &Value::Null).fields, None);
