@@ -4,7 +4,7 @@
 //!
 //! | annotation | meaning |
 //! |---|---|
-//! | `signalbox.dev/picker: managed` | our infrastructure runs the picker; it is asked with buffered bodies |
+//! | `signalbox.dev/picker: managed` | our infrastructure runs the picker; it is asked with buffered bodies, and verified where we issue certificates |
 //! | `signalbox.dev/picker-mode: buffered` | a picker that somebody else runs is ours too: buffered bodies |
 //! | `signalbox.dev/picker-tls: "false"` | the picker serves cleartext gRPC; TLS without verification otherwise |
 //!
@@ -156,6 +156,7 @@ fn by_reference(
     }
     let security = match annotation(PICKER_TLS) {
         Some("false") => PickerSecurity::Cleartext,
+        _ if managed => PickerSecurity::TlsVerified,
         _ => PickerSecurity::TlsUnverified,
     };
     let mode = match managed || annotation(PICKER_MODE) == Some("buffered") {
@@ -164,6 +165,19 @@ fn by_reference(
     };
     let cluster = picker_cluster(&key, port, security);
     Ok((Picker { cluster: cluster.name.clone(), failure_mode: failure_mode(reference), mode }, cluster))
+}
+
+/// The cluster as it is where nobody issues certificates to managed pickers: theirs are self-signed.
+pub(super) fn without_trust(mut cluster: Cluster) -> Cluster {
+    if let Upstream::Picker(_, _, security @ PickerSecurity::TlsVerified) = &mut cluster.upstream {
+        *security = PickerSecurity::TlsUnverified;
+    }
+    cluster
+}
+
+/// Whether the cluster verifies a managed picker.
+pub(super) fn needs_trust(cluster: &Cluster) -> bool {
+    matches!(cluster.upstream, Upstream::Picker(_, _, PickerSecurity::TlsVerified))
 }
 
 /// A word that is not known fails closed.
