@@ -1,6 +1,6 @@
 //! What resolving has to know besides the objects.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use crate::api::NamespacedName;
 
@@ -13,6 +13,8 @@ pub struct Options {
     pub bind: PortMap,
     /// Addresses that the proxies of each Gateway bind; a Gateway that is not here binds all.
     pub addresses: BTreeMap<NamespacedName, Vec<IpAddr>>,
+    /// Authorities that sign the certificates of managed pickers, PEM; without them, managed pickers are not verified.
+    pub picker_trust: Option<Arc<str>>,
 }
 
 impl Options {

@@ -4,7 +4,7 @@
 //!
 //! | annotation | meaning |
 //! |---|---|
-//! | `signalbox.dev/picker: managed` | our infrastructure runs the picker; it is asked with buffered bodies |
+//! | `signalbox.dev/picker: managed` | our infrastructure runs the picker; it is asked with buffered bodies, and verified where we issue certificates |
 //! | `signalbox.dev/picker-mode: buffered` | a picker that somebody else runs is ours too: buffered bodies |
 //! | `signalbox.dev/picker-tls: "false"` | the picker serves cleartext gRPC; TLS without verification otherwise |
 //!
@@ -155,8 +155,9 @@ fn by_reference(
         ));
     }
     let security = match speaks_tls_to_picker(pool) {
-        true => PickerSecurity::TlsUnverified,
         false => PickerSecurity::Cleartext,
+        true if managed => PickerSecurity::TlsVerified,
+        true => PickerSecurity::TlsUnverified,
     };
     let mode = match managed || annotation(PICKER_MODE) == Some("buffered") {
         true => PickerMode::Buffered,
@@ -169,6 +170,19 @@ fn by_reference(
 /// Whether Envoys speak TLS to the pool's picker.
 pub fn speaks_tls_to_picker(pool: &InferencePool) -> bool {
     pool.metadata.annotations.get(PICKER_TLS).is_none_or(|value| value != "false")
+}
+
+/// The cluster as it is where nobody issues certificates to managed pickers: theirs are self-signed.
+pub(super) fn without_trust(mut cluster: Cluster) -> Cluster {
+    if let Upstream::Picker(_, _, security @ PickerSecurity::TlsVerified) = &mut cluster.upstream {
+        *security = PickerSecurity::TlsUnverified;
+    }
+    cluster
+}
+
+/// Whether the cluster verifies a managed picker.
+pub(super) fn needs_trust(cluster: &Cluster) -> bool {
+    matches!(cluster.upstream, Upstream::Picker(_, _, PickerSecurity::TlsVerified))
 }
 
 /// A word that is not known fails closed.

@@ -76,11 +76,13 @@ pub fn resolve_again(
         }
     }
     let ports = ports.into_sorted();
-    let clusters = clusters(&ports, found);
+    let clusters = clusters(&ports, found, options);
+    let verifies = clusters.values().any(|cluster| pool::needs_trust(cluster));
     let ir = ir::Gateway {
         name: gateway.clone(),
         listeners: sockets(world, ports, &clusters, gateway, options),
         clusters,
+        picker_trust: options.picker_trust.clone().filter(|_| verifies),
     };
     let reports = Reports {
         gateway: status::gateway(object, refusal, &listeners, &attached(&routes)),
@@ -148,11 +150,19 @@ fn pools(routes: &[RouteOf<'_>], found: &Found) -> BTreeMap<NamespacedName, supe
 }
 
 /// The clusters that the routes name.
-fn clusters(ports: &BTreeMap<u16, BTreeMap<String, Vec<Arc<Route>>>>, found: &Found) -> Clusters {
+fn clusters(
+    ports: &BTreeMap<u16, BTreeMap<String, Vec<Arc<Route>>>>,
+    found: &Found,
+    options: &Options,
+) -> Clusters {
     let routes = ports.values().flat_map(BTreeMap::values).flatten();
     let names: BTreeSet<&ClusterName> = routes.flat_map(|route| targets(route)).collect();
     let clusters = found.clusters(names.into_iter()).into_iter();
-    clusters.map(|(name, cluster)| (name, Arc::new(cluster))).collect()
+    let secured = |cluster| match options.picker_trust {
+        Some(_) => cluster,
+        None => pool::without_trust(cluster),
+    };
+    clusters.map(|(name, cluster)| (name, Arc::new(secured(cluster)))).collect()
 }
 
 fn targets(route: &Route) -> impl Iterator<Item = &ClusterName> {

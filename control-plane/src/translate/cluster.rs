@@ -12,18 +12,14 @@ use envoy_types::pb::{
             },
             core::v3::{
                 HealthCheck, Http2ProtocolOptions, HttpProtocolOptions as CommonOptions, KeepaliveSettings,
-                TcpKeepalive, TransportSocket,
+                TcpKeepalive,
                 health_check::{GrpcHealthCheck, HealthChecker},
-                transport_socket,
             },
         },
-        extensions::{
-            transport_sockets::tls::v3::{CommonTlsContext, UpstreamTlsContext},
-            upstreams::http::v3::{
-                HttpProtocolOptions,
-                http_protocol_options::{
-                    ExplicitHttpConfig, UpstreamProtocolOptions, explicit_http_config::ProtocolConfig,
-                },
+        extensions::upstreams::http::v3::{
+            HttpProtocolOptions,
+            http_protocol_options::{
+                ExplicitHttpConfig, UpstreamProtocolOptions, explicit_http_config::ProtocolConfig,
             },
         },
         r#type::v3::Percent,
@@ -32,7 +28,7 @@ use envoy_types::pb::{
 };
 
 use super::{
-    lb_policy, names,
+    lb_policy, names, tls,
     value::{ads, any, duration, millis, seconds, uint32},
 };
 use crate::gateway::ir::{Cluster, PickerSecurity, Protocol, Upstream};
@@ -79,9 +75,11 @@ pub(super) fn cluster(cluster: &Cluster) -> PbCluster {
         Upstream::Picker(service, port, security) => {
             protocol = Protocol::Http2;
             resource.health_checks.push(picker_health(names::authority(service, *port)));
-            if *security == PickerSecurity::TlsUnverified {
-                resource.transport_socket = Some(unverified_tls());
-            }
+            resource.transport_socket = match security {
+                PickerSecurity::TlsVerified => Some(tls::verified(&service.service_host())),
+                PickerSecurity::TlsUnverified => Some(tls::unverified()),
+                PickerSecurity::Cleartext => None,
+            };
         }
     }
     resource.typed_extension_protocol_options = [(OPTIONS.to_owned(), options(protocol))].into();
@@ -146,19 +144,5 @@ fn picker_health(authority: String) -> HealthCheck {
             ..Default::default()
         })),
         ..Default::default()
-    }
-}
-
-fn unverified_tls() -> TransportSocket {
-    let context = UpstreamTlsContext {
-        common_tls_context: Some(CommonTlsContext {
-            alpn_protocols: vec!["h2".to_owned()],
-            ..Default::default()
-        }),
-        ..Default::default()
-    };
-    TransportSocket {
-        name: "envoy.transport_sockets.tls".to_owned(),
-        config_type: Some(transport_socket::ConfigType::TypedConfig(any(&context))),
     }
 }

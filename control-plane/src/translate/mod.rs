@@ -31,6 +31,7 @@ mod route;
 mod route_match;
 mod settings;
 mod snapshot;
+mod tls;
 mod value;
 mod view;
 mod virtual_host;

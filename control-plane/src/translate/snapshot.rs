@@ -16,6 +16,7 @@ use super::{
     names::{self, BASE_MODEL_HEADER},
     route::Context,
     settings::Settings,
+    tls,
     value::{boolean, uint32},
     virtual_host::{self, EncodedHost},
 };
@@ -64,6 +65,13 @@ pub fn snapshot(
             |s, version| resource(name.as_str(), version, &endpoint::assignment(s)),
         );
         snapshot.insert(ResourceType::Endpoint, assignment);
+    }
+    if let Some(trust) = &ir.picker_trust {
+        let version = Version::of(TRANSLATION_SALT, trust);
+        let secret = share(known(ResourceType::Secret, tls::TRUST), version, || {
+            resource(tls::TRUST, version, &tls::trust(trust))
+        });
+        snapshot.insert(ResourceType::Secret, secret);
     }
     cache.clusters.sweep();
     cache.endpoints.sweep();

@@ -22,7 +22,7 @@ pub(crate) fn nn(text: &str) -> NamespacedName {
 pub(crate) fn case(listeners: Vec<Listener>) -> Case {
     let listeners = listeners.into_iter().map(Arc::new).collect();
     Case {
-        ir: Gateway { name: nn("infra/edge"), listeners, clusters: BTreeMap::new() },
+        ir: Gateway { name: nn("infra/edge"), listeners, clusters: BTreeMap::new(), picker_trust: None },
         endpoints: BTreeMap::new(),
     }
 }

@@ -14,6 +14,8 @@ pub struct Gateway {
     pub listeners: Vec<Arc<Listener>>,
     /// Every cluster that a route names, pickers' included.
     pub clusters: BTreeMap<ClusterName, Arc<Cluster>>,
+    /// Authorities of managed pickers, PEM; only where a cluster verifies one.
+    pub picker_trust: Option<Arc<str>>,
 }
 
 /// One socket of the proxies.

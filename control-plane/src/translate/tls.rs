@@ -1,0 +1,71 @@
+//! TLS to pickers.
+//!
+//! ```text
+//! cluster of a managed picker ─ SDS over ADS ─▶ Secret signalbox/authorities (one for all clusters)
+//! ```
+//!
+//! A new authority replaces the one secret: clusters and their connections stay as they are.
+
+use envoy_types::pb::envoy::{
+    config::core::v3::{TransportSocket, transport_socket},
+    extensions::transport_sockets::tls::v3::{
+        CertificateValidationContext, CommonTlsContext, SdsSecretConfig, Secret, SubjectAltNameMatcher,
+        UpstreamTlsContext,
+        common_tls_context::{CombinedCertificateValidationContext, ValidationContextType},
+        secret,
+        subject_alt_name_matcher::SanType,
+    },
+};
+
+use super::value::{ads, any, exact, inline};
+
+/// The secret with the authorities of managed pickers.
+pub(super) const TRUST: &str = "signalbox/authorities";
+
+/// The secret.
+pub(super) fn trust(pem: &str) -> Secret {
+    let context = CertificateValidationContext { trusted_ca: Some(inline(pem)), ..Default::default() };
+    Secret { name: TRUST.to_owned(), r#type: Some(secret::Type::ValidationContext(context)) }
+}
+
+/// The server's certificate has to be for `host`, and signed by one of the authorities.
+pub(super) fn verified(host: &str) -> TransportSocket {
+    let matcher = SubjectAltNameMatcher {
+        san_type: SanType::Dns.into(),
+        matcher: Some(exact(host)),
+        ..Default::default()
+    };
+    let combined = CombinedCertificateValidationContext {
+        default_validation_context: Some(CertificateValidationContext {
+            match_typed_subject_alt_names: vec![matcher],
+            ..Default::default()
+        }),
+        validation_context_sds_secret_config: Some(SdsSecretConfig {
+            name: TRUST.to_owned(),
+            sds_config: ads(),
+        }),
+        ..Default::default()
+    };
+    socket(host, Some(ValidationContextType::CombinedValidationContext(combined)))
+}
+
+/// Any certificate will do.
+pub(super) fn unverified() -> TransportSocket {
+    socket("", None)
+}
+
+fn socket(sni: &str, validation_context_type: Option<ValidationContextType>) -> TransportSocket {
+    let context = UpstreamTlsContext {
+        sni: sni.to_owned(),
+        common_tls_context: Some(CommonTlsContext {
+            alpn_protocols: vec!["h2".to_owned()],
+            validation_context_type,
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    TransportSocket {
+        name: "envoy.transport_sockets.tls".to_owned(),
+        config_type: Some(transport_socket::ConfigType::TypedConfig(any(&context))),
+    }
+}
