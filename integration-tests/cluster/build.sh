@@ -8,51 +8,18 @@ set -euo pipefail
 . "$(dirname "$0")/settings.sh"
 command -v go >/dev/null || die "Go is missing: it is needed for the cluster tests only (Debian: golang-go; or go.dev/dl)"
 
-# One value for all: another one compiles all of Kubernetes again.
-export CGO_ENABLED=0
-KUBERNETES=$(sed -nE 's|.*k8s.io/kubernetes v([0-9.]+).*|\1|p' "$HERE/modules/kubernetes/go.mod")
-version() { printf -- '-s -w -X k8s.io/component-base/version.gitVersion=v%s -X k8s.io/component-base/version.gitMajor=%s -X k8s.io/component-base/version.gitMinor=%s' "$1" "${1%%.*}" "$(cut -d. -f2 <<<"$1")"; }
-
-# build OUT [BUILD ARGUMENT…] PACKAGE…, in the module's directory
-build() { nice go build -trimpath -ldflags "-s -w" -o "$@"; }
-
-build_module() { # MODULE OUT
-  cd "$(module_dir "$1")"
-  case $1 in
-    pause) build "$2/" . ;;
-    kubernetes)
-      nice go build -trimpath -ldflags "$(version "$KUBERNETES")" -o "$2/" \
-        k8s.io/kubernetes/cmd/{kube-apiserver,kube-controller-manager,kube-scheduler,kubelet,kube-proxy,kubectl}
-      build "$2/" ./load-balancer
-      ;;
-    etcd) build "$2/etcd" go.etcd.io/etcd/server/v3 ;;
-    containerd) build "$2/" github.com/containerd/containerd/v2/cmd/{containerd,containerd-shim-runc-v2,ctr} ;;
-    cni)
-      mkdir "$2/cni"
-      build "$2/cni/" github.com/containernetworking/plugins/plugins/{main/bridge,main/loopback,ipam/host-local,meta/portmap}
-      ;;
-    coredns) build "$2/" github.com/coredns/coredns ;;
-    # The kubelet asks for a seccomp profile for every Pod: that part of runc is C.
-    runc) CGO_ENABLED=1 build "$2/" -tags seccomp github.com/opencontainers/runc ;;
-    helm) build "$2/" helm.sh/helm/v4/cmd/helm ;;
-    kind) build "$2/" sigs.k8s.io/kind ;;
-    conformance)
-      build "$2/" sigs.k8s.io/gateway-api/conformance/echo-basic
-      nice go test -c -trimpath -ldflags "-s -w" -o "$2/gateway-api.test" .
-      ;;
-    *) die "unknown module $1" ;;
-  esac
-}
+. "$HERE/recipes.sh"
 
 mkdir -p "$CACHE/modules"
-exec 9>"$CACHE/build.lock"
-flock -n 9 || { say "waiting for another build"; flock 9; }
-
 [ $# -gt 0 ] || set -- "${MODULES[@]}"
 bin=$CACHE/$(all_key)/bin
 mkdir -p "$bin"
 for module in "$@"; do
   built=$CACHE/modules/$module-$(module_key "$module")
+  if [ ! -d "$built" ]; then
+    exec 9>"$CACHE/modules/.$module.lock"
+    flock -n 9 || { say "waiting for another build of $module"; flock 9; }
+  fi
   if [ ! -d "$built" ]; then
     say "building $module"
     work=$(mktemp -d "$CACHE/modules/.building.XXXXXX")
@@ -61,6 +28,7 @@ for module in "$@"; do
     chmod 755 "$work"
     mv -T "$work" "$built" # It appears whole, or not at all.
   fi
+  exec 9>&-
   # Links that replace what is there in one step.
   find "$built" -type f -printf '%P\n' | while read -r file; do
     mkdir -p "$(dirname "$bin/$file")"

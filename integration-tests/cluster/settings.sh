@@ -13,7 +13,7 @@ CONFORMANCE=$ROOT/integration-tests/conformance
 STATE=$CACHE/run/$CLUSTER
 LOGS=$STATE/logs
 # A Go program is what it is built of: pinned modules, our sources, the compiler and how it is called.
-MODULES=(pause kubernetes etcd containerd cni coredns runc helm conformance)
+MODULES=(pause kubernetes etcd containerd cni coredns runc conformance)
 export PATH="$PATH:/usr/local/go/bin:/usr/sbin:/sbin"
 
 # The addresses of the node launcher. Every cluster has a network namespace of its own, so they never collide.
@@ -40,7 +40,7 @@ module_dir() {
 module_key() {
   local dir
   dir=$(module_dir "$1")
-  { go env GOVERSION; cat "$HERE/build.sh"; cd "$dir" && find . -name '*.go' -o -name 'go.*' | sort | xargs cat; } | sha256sum | cut -c1-12
+  { go env GOVERSION; cat "$HERE/recipes.sh"; cd "$dir" && find . -name '*.go' -o -name 'go.*' | sort | xargs cat; } | sha256sum | cut -c1-12
 }
 
 # Prints the key of all binaries together.
