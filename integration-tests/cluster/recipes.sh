@@ -33,6 +33,10 @@ build_module() { # MODULE OUT
       build "$2/" sigs.k8s.io/gateway-api/conformance/echo-basic
       nice go test -c -trimpath -ldflags "-s -w" -o "$2/gateway-api.test" .
       ;;
+    inference)
+      build "$2/" sigs.k8s.io/gateway-api-inference-extension/cmd/lwepp
+      nice go test -c -trimpath -ldflags "-s -w" -o "$2/inference.test" .
+      ;;
     *) die "unknown module $1" ;;
   esac
 }

@@ -13,7 +13,7 @@ CONFORMANCE=$ROOT/integration-tests/conformance
 STATE=$CACHE/run/$CLUSTER
 LOGS=$STATE/logs
 # A Go program is what it is built of: pinned modules, our sources, the compiler and how it is called.
-MODULES=(pause kubernetes etcd containerd cni coredns runc conformance)
+MODULES=(pause kubernetes etcd containerd cni coredns runc helm conformance)
 export PATH="$PATH:/usr/local/go/bin:/usr/sbin:/sbin"
 
 # The addresses of the node launcher. Every cluster has a network namespace of its own, so they never collide.
