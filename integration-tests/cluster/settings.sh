@@ -46,8 +46,11 @@ module_key() {
 # Prints the key of all binaries together.
 all_key() { for module in "${MODULES[@]}"; do module_key "$module"; done | sha256sum | cut -c1-12; }
 
-# Whether the process that holds the cluster runs.
+# Whether the process that holds the cluster runs. Its id may have gone to another one since.
 is_up() {
-  local pid
-  pid=$(cat "${1:-$STATE}/pid" 2>/dev/null) && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF -- "${1:-$STATE}"
+  local state=${1:-$STATE} pid
+  pid=$(cat "$state/pid" 2>/dev/null) && kill -0 "$pid" 2>/dev/null || return 1
+  # Its command line is not its own in the first moment.
+  [ -z "$(find "$state/pid" -newermt '-10 seconds')" ] || return 0
+  tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF -- "$state"
 }

@@ -17,6 +17,7 @@ start_cluster() {
   setsid "${leash[@]}" unshare --net --mount --ipc --pid --fork --kill-child --mount-proc --propagation private \
     "$HERE/node/init.sh" "$1" "$STATE" >"$LOGS/init.log" 2>&1 </dev/null 9>&- &
   echo $! >"$STATE/pid"
+  disown # Its end is no news of this shell's.
   while [ ! -e "$STATE/ready" ]; do
     if ! kill -0 "$(<"$STATE/pid")" 2>/dev/null || [ -e "$STATE/failed" ]; then
       cat "$STATE/failed" "$LOGS/init.log" >&2 || true
