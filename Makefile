@@ -24,6 +24,22 @@ demo: envoy build ## The guide on this machine: two simulated models behind one 
 test: envoy build ## All tests: on a real Envoy, with simulated model servers.
 	$(CARGO) test --workspace
 
+.PHONY: images
+images: envoy build ## Container images as OCI archives in target/images, made without a container engine.
+	@deploy/images/build.sh
+
+.PHONY: cluster
+cluster: ## A Kubernetes cluster on this machine, without a container engine. Needs Go and root.
+	@integration-tests/cluster/up.sh
+
+.PHONY: cluster-down
+cluster-down: ## Ends it.
+	@integration-tests/cluster/down.sh
+
+.PHONY: conformance
+conformance: images ## The Gateway API conformance suite: PROFILES=GATEWAY-HTTP,GATEWAY-GRPC SUITE=gateway-api|inference
+	@integration-tests/conformance/run.sh $(or $(SUITE),gateway-api) $(FLAGS)
+
 .PHONY: bench
 bench: ## Criterion benches beside the code.
 	$(CARGO) bench --workspace

@@ -1,4 +1,5 @@
-//! Simulated model servers, as many as wanted in one process.
+//! Simulated model servers, as many as wanted in one process; in a cluster one for each Pod:
+//! `model-server --listen 0.0.0.0:8000 --model google/gemma-3 --served-name chatbot --profile l4`, with `POD_NAME` set.
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -20,9 +21,15 @@ struct Arguments {
     /// One Pod with the defaults on this address; may be given several times.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Vec<SocketAddr>,
+    /// The name of the Pod that --listen makes; the model's name and a number when absent.
+    #[arg(long, env = "POD_NAME")]
+    name: Option<String>,
     /// The model of the Pods that --listen makes.
     #[arg(long, default_value = "simulated")]
     model: String,
+    /// A name under which clients ask for that model; may be given several times.
+    #[arg(long = "served-name", value_name = "NAME")]
+    served_names: Vec<String>,
     /// The accelerator profile of the Pods that --listen makes.
     #[arg(long, default_value = "instant")]
     profile: String,
@@ -40,9 +47,15 @@ impl Arguments {
         for file in &self.files {
             configs.extend(config::read_pods(file)?);
         }
+        ensure!(
+            self.name.is_none() || self.listen.len() < 2,
+            "--name names one Pod, and --listen makes more"
+        );
         for (index, listen) in self.listen.into_iter().enumerate() {
-            let mut config = PodConfig::new(&format!("{}-{index}", self.model), listen, &self.model);
+            let name = self.name.clone().unwrap_or_else(|| format!("{}-{index}", self.model));
+            let mut config = PodConfig::new(&name, listen, &self.model);
             config.profile.clone_from(&self.profile);
+            config.served_names.clone_from(&self.served_names);
             configs.push(config);
         }
         for config in &mut configs {

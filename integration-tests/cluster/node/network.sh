@@ -1,0 +1,6 @@
+# Sourced by init.sh: the node's own network. Addresses of load balancers are on the bridge's subnet.
+# shellcheck shell=bash
+ip link add "$NODE_BRIDGE" type bridge
+ip address add "$NODE_IP/$NODE_PREFIX" dev "$NODE_BRIDGE"
+ip link set "$NODE_BRIDGE" up
+sysctl -qw net.ipv4.ip_forward=1 # This namespace's.
