@@ -9,6 +9,7 @@ use std::{
 };
 
 use control_plane::{
+    api::NamespacedName,
     source::{
         Batch,
         cluster::{self, ClusterConfig, Phase, Readiness, SourceState},
@@ -16,7 +17,9 @@ use control_plane::{
     tasks::TaskSet,
     world::World,
 };
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::{
+    api::core::v1::Namespace, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
 use kube::{
     Api, Client,
     api::{DeleteParams, DynamicObject, Patch, PatchParams},
@@ -24,7 +27,10 @@ use kube::{
 };
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{mpsc, watch},
+};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const GROUP: &str = "inference.networking.x-k8s.io";
@@ -39,6 +45,45 @@ async fn cluster() -> Option<(Client, kube::Config)> {
     }
     let config = kube::Config::infer().await.unwrap();
     Some((Client::try_from(config.clone()).unwrap(), config))
+}
+
+/// Stands between the source and the API server, so that the connection can be cut.
+#[derive(Clone)]
+struct Wire {
+    is_cut: watch::Sender<bool>,
+}
+
+impl Wire {
+    /// A wire to where `config` leads; `config` leads through it afterwards.
+    async fn new(config: &mut kube::Config, tasks: &TaskSet) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let host = config.cluster_url.host().unwrap().to_owned();
+        let to = format!("{host}:{}", config.cluster_url.port_u16().unwrap_or(443));
+        config.tls_server_name.get_or_insert(host);
+        config.cluster_url = format!("https://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let wire = Self { is_cut: watch::Sender::new(false) };
+        let (is_cut, streams) = (wire.is_cut.clone(), tasks.clone());
+        tasks.spawn_brief("wire", async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let (mut cut, to) = (is_cut.subscribe(), to.clone());
+                streams.spawn_brief("stream", async move {
+                    if *cut.borrow() {
+                        return;
+                    }
+                    let mut far = TcpStream::connect(to).await.unwrap();
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                        _ = cut.wait_for(|cut| *cut) => {}
+                    }
+                });
+            }
+        });
+        wire
+    }
+
+    fn cut(&self, is_cut: bool) {
+        self.is_cut.send_replace(is_cut);
+    }
 }
 
 struct Stand {
@@ -191,4 +236,48 @@ async fn objects_of_a_definition_that_comes_and_goes() {
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &stand.metrics).unwrap();
     assert!(text.contains("signalbox_source_events_total{resource=\"inferencemodels"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_changes_during_an_outage_comes_after_it() {
+    let Some((client, mut config)) = cluster().await else { return };
+    let namespaces: Api<Namespace> = Api::all(client);
+    let name = |n: usize| format!("outage-{}-{n}", std::process::id());
+    let label = |n: usize, value: &str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name(n), "labels": {"v": value}}});
+    let set = async |n: usize, value: &str| {
+        let patch = PatchParams::apply("test").force();
+        namespaces.patch(&name(n), &patch, &Patch::Apply(&label(n, value))).await.unwrap();
+    };
+    let is = |world: &World, n: usize, value: &str| {
+        let namespace = world.namespaces.get(&NamespacedName::new("", name(n)));
+        namespace.is_some_and(|it| it.metadata.labels.get("v").is_some_and(|v| v == value))
+    };
+    let tasks = TaskSet::default();
+    let wire = Wire::new(&mut config, &tasks).await;
+
+    // It starts while there is no API server: nothing is published, and what is missing is named.
+    wire.cut(true);
+    let mut stand = Stand::new(config);
+    stand.until_state("faults", |state| state.faults().any(|(_, fault)| fault.reason == "unreachable")).await;
+    assert!(!stand.state.readiness().is_ready() && stand.batches.try_recv().is_err());
+    assert_eq!(stand.state.readiness().waiting_for().len(), stand.state.readiness().resources.len());
+    set(1, "before").await;
+    wire.cut(false);
+    stand.until("after a start without an API server", |world| is(world, 1, "before")).await;
+
+    wire.cut(true);
+    stand.until_state("all faults", |state| state.faults().any(|(name, _)| name == "namespaces")).await;
+    set(1, "during").await;
+    set(2, "during").await;
+    let known = stand.world.namespaces.len();
+    while let Ok(batch) = stand.batches.try_recv() {
+        stand.world = stand.world.apply(&batch).0;
+    }
+    assert!(stand.state.readiness().is_ready() && is(&stand.world, 1, "before"));
+    assert_eq!(stand.world.namespaces.len(), known, "an outage takes nothing away");
+    wire.cut(false);
+    stand.until("after the outage", |world| is(world, 1, "during") && is(world, 2, "during")).await;
+    for n in [1, 2] {
+        namespaces.delete(&name(n), &DeleteParams::default()).await.unwrap();
+    }
 }
