@@ -2,11 +2,9 @@
 //! Without `KUBECONFIG` nothing is tested, and the test says so.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic anywhere")]
+#![expect(clippy::print_stderr, reason = "says what was skipped, and how long things took")]
 
-use std::{
-    io::Write as _,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use control_plane::{
     api::NamespacedName,
@@ -40,7 +38,7 @@ const NAMESPACE: &str = "default";
 /// A client and settings, when there is an API server to test with.
 async fn cluster() -> Option<(Client, kube::Config)> {
     if std::env::var_os("KUBECONFIG").is_none() {
-        writeln!(std::io::stderr(), "skipped: KUBECONFIG names no API server").unwrap();
+        eprintln!("skipped: KUBECONFIG names no API server");
         return None;
     }
     let config = kube::Config::infer().await.unwrap();
@@ -122,7 +120,7 @@ impl Stand {
             }
         });
         assert!(reached.await.is_ok(), "{what}: {:?}\n{}", self.world.models, self.state.readiness());
-        writeln!(std::io::stderr(), "{what}: {:?}", start.elapsed()).unwrap();
+        eprintln!("{what}: {:?}", start.elapsed());
         start.elapsed()
     }
 
@@ -147,9 +145,9 @@ fn definition() -> CustomResourceDefinition {
     .unwrap()
 }
 
-fn model(name: &str, served: Value) -> Value {
+fn model(name: &str, served: impl Into<Value>) -> Value {
     json!({"apiVersion": format!("{GROUP}/v1alpha2"), "kind": "InferenceModel", "metadata": {"name": name},
-        "spec": {"modelName": served, "poolRef": {"name": "p"}}})
+        "spec": {"modelName": served.into(), "poolRef": {"name": "p"}}})
 }
 
 fn models(world: &World) -> Vec<String> {
@@ -202,7 +200,7 @@ async fn objects_of_a_definition_that_comes_and_goes() {
     definitions.create(&Default::default(), &definition()).await.unwrap();
     stand.until_state("it is followed", |state| state.resources[&name].phase == Phase::Synced).await;
     let took = installed.elapsed();
-    writeln!(std::io::stderr(), "definition installed to followed: {took:?}").unwrap();
+    eprintln!("definition installed to followed: {took:?}");
     assert!(took < Duration::from_secs(3), "{took:?}");
 
     let resource = ApiResource::from_gvk_with_plural(
@@ -210,21 +208,21 @@ async fn objects_of_a_definition_that_comes_and_goes() {
         PLURAL,
     );
     let api: Api<DynamicObject> = Api::namespaced_with(client, NAMESPACE, &resource);
-    apply(&api, "a", model("a", json!("x"))).await;
+    apply(&api, "a", model("a", "x")).await;
     stand.until("applied", |world| models(world) == ["a=x"]).await;
-    apply(&api, "a", model("a", json!("y"))).await;
+    apply(&api, "a", model("a", "y")).await;
     stand.until("changed", |world| models(world) == ["a=y"]).await;
 
     // What cannot be read leaves its last good content, and stops nothing.
-    apply(&api, "a", model("a", json!(7))).await;
-    apply(&api, "b", model("b", json!("x"))).await;
+    apply(&api, "a", model("a", 7)).await;
+    apply(&api, "b", model("b", "x")).await;
     stand.until("after a bad one", |world| models(world) == ["a=y", "b=x"]).await;
     let said = stand.state.readiness().to_string();
     assert!(
         said.contains("InferenceModel default/a: spec.modelName: must be text, not the number 7"),
         "{said}"
     );
-    apply(&api, "a", model("a", json!("z"))).await;
+    apply(&api, "a", model("a", "z")).await;
     stand.until("good again", |world| models(world) == ["a=z", "b=x"]).await;
     assert!(stand.state.readiness().unreadable.is_empty());
 

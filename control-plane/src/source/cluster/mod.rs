@@ -61,7 +61,7 @@ pub struct ClusterConfig {
     /// After this long the API server ends a watch, which is resumed at once. A connection that died silently is
     /// noticed 5 s later, so this bounds how long changes can be missed without an error.
     pub watch_timeout: Duration,
-    /// Objects in one answer to a list; bounds the memory of a list, about 100 KB for a Pod of 7 KB while it is read.
+    /// Objects in one answer to a list; bounds the memory of a list, about 100 KB for a Pod of 8 KB while it is read.
     pub page_size: u32,
 }
 
