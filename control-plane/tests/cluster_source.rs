@@ -2,13 +2,12 @@
 //! Without `KUBECONFIG` nothing is tested, and the test says so.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic anywhere")]
+#![expect(clippy::print_stderr, reason = "says what was skipped, and how long things took")]
 
-use std::{
-    io::Write as _,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use control_plane::{
+    api::NamespacedName,
     source::{
         Batch,
         cluster::{self, ClusterConfig, Phase, Readiness, SourceState},
@@ -16,7 +15,9 @@ use control_plane::{
     tasks::TaskSet,
     world::World,
 };
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::{
+    api::core::v1::Namespace, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
 use kube::{
     Api, Client,
     api::{DeleteParams, DynamicObject, Patch, PatchParams},
@@ -24,7 +25,10 @@ use kube::{
 };
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{mpsc, watch},
+};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const GROUP: &str = "inference.networking.x-k8s.io";
@@ -34,11 +38,50 @@ const NAMESPACE: &str = "default";
 /// A client and settings, when there is an API server to test with.
 async fn cluster() -> Option<(Client, kube::Config)> {
     if std::env::var_os("KUBECONFIG").is_none() {
-        writeln!(std::io::stderr(), "skipped: KUBECONFIG names no API server").unwrap();
+        eprintln!("skipped: KUBECONFIG names no API server");
         return None;
     }
     let config = kube::Config::infer().await.unwrap();
     Some((Client::try_from(config.clone()).unwrap(), config))
+}
+
+/// Stands between the source and the API server, so that the connection can be cut.
+#[derive(Clone)]
+struct Wire {
+    is_cut: watch::Sender<bool>,
+}
+
+impl Wire {
+    /// A wire to where `config` leads; `config` leads through it afterwards.
+    async fn new(config: &mut kube::Config, tasks: &TaskSet) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let host = config.cluster_url.host().unwrap().to_owned();
+        let to = format!("{host}:{}", config.cluster_url.port_u16().unwrap_or(443));
+        config.tls_server_name.get_or_insert(host);
+        config.cluster_url = format!("https://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let wire = Self { is_cut: watch::Sender::new(false) };
+        let (is_cut, streams) = (wire.is_cut.clone(), tasks.clone());
+        tasks.spawn_brief("wire", async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let (mut cut, to) = (is_cut.subscribe(), to.clone());
+                streams.spawn_brief("stream", async move {
+                    if *cut.borrow() {
+                        return;
+                    }
+                    let mut far = TcpStream::connect(to).await.unwrap();
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                        _ = cut.wait_for(|cut| *cut) => {}
+                    }
+                });
+            }
+        });
+        wire
+    }
+
+    fn cut(&self, is_cut: bool) {
+        self.is_cut.send_replace(is_cut);
+    }
 }
 
 struct Stand {
@@ -77,7 +120,7 @@ impl Stand {
             }
         });
         assert!(reached.await.is_ok(), "{what}: {:?}\n{}", self.world.models, self.state.readiness());
-        writeln!(std::io::stderr(), "{what}: {:?}", start.elapsed()).unwrap();
+        eprintln!("{what}: {:?}", start.elapsed());
         start.elapsed()
     }
 
@@ -102,9 +145,9 @@ fn definition() -> CustomResourceDefinition {
     .unwrap()
 }
 
-fn model(name: &str, served: Value) -> Value {
+fn model(name: &str, served: impl Into<Value>) -> Value {
     json!({"apiVersion": format!("{GROUP}/v1alpha2"), "kind": "InferenceModel", "metadata": {"name": name},
-        "spec": {"modelName": served, "poolRef": {"name": "p"}}})
+        "spec": {"modelName": served.into(), "poolRef": {"name": "p"}}})
 }
 
 fn models(world: &World) -> Vec<String> {
@@ -157,7 +200,7 @@ async fn objects_of_a_definition_that_comes_and_goes() {
     definitions.create(&Default::default(), &definition()).await.unwrap();
     stand.until_state("it is followed", |state| state.resources[&name].phase == Phase::Synced).await;
     let took = installed.elapsed();
-    writeln!(std::io::stderr(), "definition installed to followed: {took:?}").unwrap();
+    eprintln!("definition installed to followed: {took:?}");
     assert!(took < Duration::from_secs(3), "{took:?}");
 
     let resource = ApiResource::from_gvk_with_plural(
@@ -165,21 +208,21 @@ async fn objects_of_a_definition_that_comes_and_goes() {
         PLURAL,
     );
     let api: Api<DynamicObject> = Api::namespaced_with(client, NAMESPACE, &resource);
-    apply(&api, "a", model("a", json!("x"))).await;
+    apply(&api, "a", model("a", "x")).await;
     stand.until("applied", |world| models(world) == ["a=x"]).await;
-    apply(&api, "a", model("a", json!("y"))).await;
+    apply(&api, "a", model("a", "y")).await;
     stand.until("changed", |world| models(world) == ["a=y"]).await;
 
     // What cannot be read leaves its last good content, and stops nothing.
-    apply(&api, "a", model("a", json!(7))).await;
-    apply(&api, "b", model("b", json!("x"))).await;
+    apply(&api, "a", model("a", 7)).await;
+    apply(&api, "b", model("b", "x")).await;
     stand.until("after a bad one", |world| models(world) == ["a=y", "b=x"]).await;
     let said = stand.state.readiness().to_string();
     assert!(
         said.contains("InferenceModel default/a: spec.modelName: must be text, not the number 7"),
         "{said}"
     );
-    apply(&api, "a", model("a", json!("z"))).await;
+    apply(&api, "a", model("a", "z")).await;
     stand.until("good again", |world| models(world) == ["a=z", "b=x"]).await;
     assert!(stand.state.readiness().unreadable.is_empty());
 
@@ -191,4 +234,48 @@ async fn objects_of_a_definition_that_comes_and_goes() {
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &stand.metrics).unwrap();
     assert!(text.contains("signalbox_source_events_total{resource=\"inferencemodels"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_changes_during_an_outage_comes_after_it() {
+    let Some((client, mut config)) = cluster().await else { return };
+    let namespaces: Api<Namespace> = Api::all(client);
+    let name = |n: usize| format!("outage-{}-{n}", std::process::id());
+    let label = |n: usize, value: &str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name(n), "labels": {"v": value}}});
+    let set = async |n: usize, value: &str| {
+        let patch = PatchParams::apply("test").force();
+        namespaces.patch(&name(n), &patch, &Patch::Apply(&label(n, value))).await.unwrap();
+    };
+    let is = |world: &World, n: usize, value: &str| {
+        let namespace = world.namespaces.get(&NamespacedName::new("", name(n)));
+        namespace.is_some_and(|it| it.metadata.labels.get("v").is_some_and(|v| v == value))
+    };
+    let tasks = TaskSet::default();
+    let wire = Wire::new(&mut config, &tasks).await;
+
+    // It starts while there is no API server: nothing is published, and what is missing is named.
+    wire.cut(true);
+    let mut stand = Stand::new(config);
+    stand.until_state("faults", |state| state.faults().any(|(_, fault)| fault.reason == "unreachable")).await;
+    assert!(!stand.state.readiness().is_ready() && stand.batches.try_recv().is_err());
+    assert_eq!(stand.state.readiness().waiting_for().len(), stand.state.readiness().resources.len());
+    set(1, "before").await;
+    wire.cut(false);
+    stand.until("after a start without an API server", |world| is(world, 1, "before")).await;
+
+    wire.cut(true);
+    stand.until_state("all faults", |state| state.faults().any(|(name, _)| name == "namespaces")).await;
+    set(1, "during").await;
+    set(2, "during").await;
+    let known = stand.world.namespaces.len();
+    while let Ok(batch) = stand.batches.try_recv() {
+        stand.world = stand.world.apply(&batch).0;
+    }
+    assert!(stand.state.readiness().is_ready() && is(&stand.world, 1, "before"));
+    assert_eq!(stand.world.namespaces.len(), known, "an outage takes nothing away");
+    wire.cut(false);
+    stand.until("after the outage", |world| is(world, 1, "during") && is(world, 2, "during")).await;
+    for n in [1, 2] {
+        namespaces.delete(&name(n), &DeleteParams::default()).await.unwrap();
+    }
 }

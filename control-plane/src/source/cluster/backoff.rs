@@ -5,7 +5,7 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_millis(100);
 /// Short enough that an API server that is back is noticed soon, and long enough that the 18 watches of a few replicas
 /// are no load for one that struggles.
-const LONGEST: Duration = Duration::from_secs(10);
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// Doubling waits, each with up to half of itself added so that replicas do not ask in step.
 #[derive(Clone, Debug, Default)]
@@ -32,12 +32,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn doubles_up_to_ten_seconds() {
+    fn doubles_up_to_five_seconds() {
         let mut backoff = Backoff::default();
         let waits: Vec<_> = (0..40).map(|_| backoff.next(0.0).as_millis()).collect();
-        assert_eq!(waits[..9], [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
-        assert_eq!(waits[39], 10_000);
-        assert_eq!(backoff.next(1.0), Duration::from_secs(15));
+        assert_eq!(waits[..8], [100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+        assert_eq!(waits[39], 5000);
+        assert_eq!(backoff.next(1.0), Duration::from_millis(7500));
         backoff.reset();
         assert_eq!(backoff.next(0.5), Duration::from_millis(125));
     }

@@ -74,7 +74,7 @@ impl Definitions {
                     Some(Err(error)) => {
                         let (group, plural) = DEFINITIONS;
                         self.fail(Fault::of_watch(&error, group, plural));
-                        tokio::time::sleep(self.backoff.next(fastrand::f64())).await;
+                        self.state.wait(self.backoff.next(fastrand::f64())).await;
                         continue;
                     }
                 },

@@ -28,6 +28,11 @@ impl Fault {
     /// The watched history is gone and everything is listed again: part of normal operation.
     pub(super) const EXPIRED: &'static str = "expired";
 
+    /// Whether it is about the API server rather than about one resource.
+    pub(super) fn is_outage(&self) -> bool {
+        matches!(self.reason, "unreachable" | "server" | "throttled")
+    }
+
     /// Words an error of a watch.
     pub(super) fn of_watch(error: &watcher::Error, group: &str, plural: &str) -> Self {
         let asked = |verb| Asked { verb, group, plural };

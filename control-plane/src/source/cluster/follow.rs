@@ -22,9 +22,9 @@ use super::{
 };
 use crate::api::NamespacedName;
 
-/// After an error a watch that resumes says nothing until something changes. Connecting fails within 30 s, so this
-/// long without another error means that it works.
-const WORKS_AFTER: Duration = Duration::from_secs(35);
+/// After an error a watch that resumes says nothing until something changes. Connecting fails sooner, so this long
+/// without another error means that it works.
+const WORKS_AFTER: Duration = super::CONNECT.saturating_mul(3);
 
 /// Where a watch sends what it hears.
 pub(super) type Hearing = mpsc::Sender<(&'static Resource, Heard)>;
@@ -157,7 +157,7 @@ impl Follower {
                     works = false;
                     let fault = Fault::of_watch(&error, self.resource.group, self.resource.plural);
                     self.state.fail(&self.name, fault);
-                    tokio::time::sleep(self.backoff.next(fastrand::f64())).await;
+                    self.state.wait(self.backoff.next(fastrand::f64())).await;
                     true
                 }
                 // Starts a list, or starts it over: what was heard of it is not all of it.

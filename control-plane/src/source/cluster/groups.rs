@@ -88,7 +88,7 @@ impl Groups {
                         sides.of(resource.superseded).insert(key, object.clone());
                         Edit::Apply(object)
                     }
-                    Err(diagnostic) => Edit::Invalid(ObjectRef::new(kind, key), diagnostic),
+                    Err(diagnostic) => Edit::Invalid(ObjectRef::new(kind, key), *diagnostic),
                 };
                 (!hidden).then_some(edit)
             }
@@ -113,7 +113,7 @@ fn pass(kind: Kind, heard: Heard) -> Edit {
             Edit::Replace(kind, objects, invalid)
         }
         Heard::Changed(_, Ok(object)) => Edit::Apply(object),
-        Heard::Changed(key, Err(diagnostic)) => Edit::Invalid(ObjectRef::new(kind, key), diagnostic),
+        Heard::Changed(key, Err(diagnostic)) => Edit::Invalid(ObjectRef::new(kind, key), *diagnostic),
         Heard::Deleted(key) => Edit::Delete(ObjectRef::new(kind, key)),
     }
 }
@@ -123,7 +123,7 @@ fn split(outcomes: Vec<(NamespacedName, Outcome)>) -> (Vec<AnyObject>, Vec<(Name
     for (key, outcome) in outcomes {
         match outcome {
             Ok(object) => objects.push(object),
-            Err(diagnostic) => invalid.push((key, diagnostic)),
+            Err(diagnostic) => invalid.push((key, *diagnostic)),
         }
     }
     (objects, invalid)
@@ -166,7 +166,7 @@ mod tests {
 
     fn unreadable(name: &str) -> (NamespacedName, Outcome) {
         let object = Some(ObjectRef::new(Kind::InferenceObjective, key(name)));
-        (key(name), Err(Diagnostic { object, ..Diagnostic::default() }))
+        (key(name), Err(Box::new(Diagnostic { object, ..Diagnostic::default() })))
     }
 
     impl Cluster {

@@ -29,7 +29,7 @@ pub(super) struct RawObject {
 }
 
 /// What became of an object.
-pub(super) type Outcome = Result<AnyObject, Diagnostic>;
+pub(super) type Outcome = Result<AnyObject, Box<Diagnostic>>;
 
 impl RawObject {
     /// Namespace and name.
@@ -68,7 +68,7 @@ fn read_slowly(name: &ObjectRef, value: &Value) -> Outcome {
         None => None,
     };
     let problem = problem.unwrap_or_else(|| Problem::new(Default::default(), "cannot be read", ""));
-    Err(Diagnostic { line: None, column: None, ..diagnostic("", Some(name), problem) })
+    Err(Box::new(Diagnostic { line: None, column: None, ..diagnostic("", Some(name), problem) }))
 }
 
 impl<'de> Deserialize<'de> for RawObject {

@@ -48,7 +48,7 @@ struct Metadata {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 struct Spec {
-    versions: Vec<Version>,
+    versions: Option<Vec<Version>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -61,7 +61,8 @@ struct Version {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 struct Status {
-    conditions: Vec<Condition>,
+    /// Null in a definition that has just been created.
+    conditions: Option<Vec<Condition>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -80,9 +81,9 @@ impl Definition {
 
     /// The versions that the API server serves; none before the definition is established.
     pub(super) fn served(self) -> Vec<String> {
-        let established =
-            self.status.conditions.iter().any(|c| c.kind == "Established" && c.status == "True");
-        let served = self.spec.versions.into_iter().filter(|version| version.served);
+        let mut conditions = self.status.conditions.iter().flatten();
+        let established = conditions.any(|c| c.kind == "Established" && c.status == "True");
+        let served = self.spec.versions.into_iter().flatten().filter(|version| version.served);
         if established { served.map(|version| version.name).collect() } else { Vec::new() }
     }
 }
@@ -111,6 +112,8 @@ mod tests {
         assert_eq!(definition("True").served(), ["v1beta1", "v1"]);
         assert!(definition("False").served().is_empty());
         assert!(Definition::default().served().is_empty());
+        let created = json!({"spec": {"versions": null}, "status": {"conditions": null}});
+        assert!(serde_json::from_value::<Definition>(created).unwrap().served().is_empty());
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! How far the source is, for `/readyz` and for people.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use prometheus_client::registry::Registry;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::{fault::Fault, metrics::Metrics, table::TABLE};
 use crate::{api::ObjectRef, source::Diagnostic};
@@ -102,6 +102,8 @@ impl fmt::Display for Readiness {
 #[derive(Clone, Debug)]
 pub struct SourceState {
     readiness: watch::Sender<Readiness>,
+    /// Told when a watch works again: the others need not wait any longer to try.
+    works: Arc<Notify>,
     pub(super) metrics: Metrics,
 }
 
@@ -113,7 +115,8 @@ impl SourceState {
         let mut resources: BTreeMap<_, _> =
             TABLE.iter().map(|resource| (resource.name(), ResourceState::default())).collect();
         resources.insert(super::definitions::name(), ResourceState::default());
-        Self { readiness: watch::Sender::new(Readiness { resources, ..Readiness::default() }), metrics }
+        let readiness = watch::Sender::new(Readiness { resources, ..Readiness::default() });
+        Self { readiness, works: Arc::default(), metrics }
     }
 
     /// How far the source is.
@@ -151,17 +154,20 @@ impl SourceState {
         });
     }
 
-    /// Notes what is wrong; logs it when it is something else than before.
+    /// Notes what is wrong. Logs it when it is something else than before; of an outage, which all watches see, only
+    /// the first.
     pub(super) fn fail(&self, name: &str, fault: Fault) {
         self.metrics.error(name, fault.reason);
         if fault.reason == Fault::EXPIRED {
             return;
         }
-        self.change(name, |state| {
+        self.readiness.send_if_modified(|readiness| {
+            let is_known = fault.is_outage() && readiness.faults().any(|(_, other)| other.is_outage());
+            let Some(state) = readiness.resources.get_mut(name) else { return false };
             if state.fault.as_ref() == Some(&fault) {
                 return false;
             }
-            if state.fault.as_ref().map(|before| before.reason) != Some(fault.reason) {
+            if !is_known && state.fault.as_ref().map(|before| before.reason) != Some(fault.reason) {
                 log(name, &fault);
             }
             state.fault = Some(fault);
@@ -171,13 +177,25 @@ impl SourceState {
 
     /// Notes that nothing is wrong.
     pub(super) fn recover(&self, name: &str) {
-        self.change(name, |state| {
-            let recovered = state.fault.take().is_some();
-            if recovered {
-                tracing::info!(resource = name, "the watch works again");
+        let recovered = self.readiness.send_if_modified(|readiness| {
+            let Some(fault) = readiness.resources.get_mut(name).and_then(|state| state.fault.take()) else {
+                return false;
+            };
+            if !fault.is_outage() {
+                tracing::info!(resource = name, "a watch works again");
+            } else if !readiness.faults().any(|(_, other)| other.is_outage()) {
+                tracing::info!("the API server answers again; everything is followed");
             }
-            recovered
+            true
         });
+        if recovered {
+            self.works.notify_waiters();
+        }
+    }
+
+    /// Waits, or until another watch works again.
+    pub(super) async fn wait(&self, wait: Duration) {
+        drop(tokio::time::timeout(wait, self.works.notified()).await);
     }
 
     pub(super) fn publish(&self) {

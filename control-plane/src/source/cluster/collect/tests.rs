@@ -118,10 +118,9 @@ async fn unreadable_objects_are_listed_until_they_are_fine() {
     let mut stand = stand();
     stand.start().await;
     let name = ObjectRef::new(Kind::Pod, NamespacedName::new("n", "a"));
-    let bad = |message: &str| Diagnostic {
-        object: Some(name.clone()),
-        message: message.into(),
-        ..Diagnostic::default()
+    let bad = |message: &str| {
+        let object = Some(name.clone());
+        Box::new(Diagnostic { object, message: message.into(), ..Diagnostic::default() })
     };
     for (heard, expected) in [
         (Heard::Changed(name.key.clone(), Err(bad("x"))), 1),
