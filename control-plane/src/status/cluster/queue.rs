@@ -207,6 +207,9 @@ impl Queue {
         }
         let Some(fields) = merged.fields else {
             (record.failures, record.conflicts) = (0, 0);
+            if record.written.is_none() && record.ahead.is_none() {
+                self.records.remove(&object);
+            }
             return;
         };
         let hash = hash(desired);
