@@ -174,7 +174,7 @@ fn what_is_not_wanted_goes_unless_it_is_held() {
     let observed = served(&whole);
     let count = |desired: &Desired| plan(desired, &observed).values().map(Vec::len).sum::<usize>();
     assert_eq!(count(&Desired::default()), 9);
-    let mut held = whole.clone();
+    let mut held = whole;
     for fleet in held.fleets.values_mut() {
         *fleet = Fleet::Held("a mistake".to_owned());
     }
