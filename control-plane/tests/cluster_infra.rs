@@ -1,6 +1,10 @@
 //! Against a real kube-apiserver: runs when `KUBECONFIG` is set, and says so otherwise.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic anywhere")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test may panic anywhere, and says when it has nothing to test"
+)]
 
 use std::{env, path::Path, sync::Arc, time::Duration};
 
