@@ -34,7 +34,8 @@ fn config(identity: bool) -> InfraConfig {
 }
 
 fn world(case: &str) -> World {
-    let input = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/cluster_infra_cases/{case}.in.yaml"));
+    let input =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/cluster_infra_cases/{case}.in.yaml"));
     let loaded = FileSource::load(&input).unwrap();
     World::default().apply(&loaded.batch).0
 }
@@ -70,12 +71,16 @@ fn compare(case: &str) {
     let fleets: BTreeMap<_, _> =
         desired.fleets.iter().map(|(owner, fleet)| (owner.to_string(), shown(fleet))).collect();
     let expected = serde_saphyr::to_string(&serde_json::to_value(fleets).unwrap()).unwrap();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/cluster_infra_cases/{case}.out.yaml"));
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/cluster_infra_cases/{case}.out.yaml"));
     if env::var_os("UPDATE").is_some() {
         fs::write(&path, &expected).unwrap();
     }
     let held = fs::read_to_string(&path).unwrap_or_default();
-    assert!(held == expected, "{case} differs: run UPDATE=1 cargo test --test cluster_desired and look at the difference");
+    assert!(
+        held == expected,
+        "{case} differs: run UPDATE=1 cargo test --test cluster_desired and look at the difference"
+    );
 }
 
 #[test]
@@ -169,7 +174,7 @@ fn what_is_not_wanted_goes_unless_it_is_held() {
     let observed = served(&whole);
     let count = |desired: &Desired| plan(desired, &observed).values().map(Vec::len).sum::<usize>();
     assert_eq!(count(&Desired::default()), 9);
-    let mut held = whole.clone();
+    let mut held = whole;
     for fleet in held.fleets.values_mut() {
         *fleet = Fleet::Held("a mistake".to_owned());
     }

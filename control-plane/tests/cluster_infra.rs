@@ -1,6 +1,10 @@
 //! Against a real kube-apiserver: runs when `KUBECONFIG` is set, and says so otherwise.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic anywhere")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test may panic anywhere, and says when it has nothing to test"
+)]
 
 use std::{env, path::Path, sync::Arc, time::Duration};
 
@@ -148,7 +152,9 @@ async fn until<F: Future<Output = bool>>(what: &str, check: impl Fn() -> F) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), poll).await.unwrap_or_else(|_| panic!("{what}: not in 30 s"));
+    tokio::time::timeout(Duration::from_secs(30), poll)
+        .await
+        .unwrap_or_else(|_| panic!("{what}: not in 30 s"));
 }
 
 fn replicas(deployment: Option<Deployment>) -> Option<i32> {
@@ -169,9 +175,11 @@ async fn infrastructure_follows_what_is_desired() {
 
     // An address that the load balancer gives is seen; one that was asked for and is not given is not usable.
     let services: Api<Service> = stack.api();
-    let status = json!({"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}, {"hostname": "lb.example"}]}}});
+    let status =
+        json!({"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}, {"hostname": "lb.example"}]}}});
     services.patch_status("gw-signalbox", &PatchParams::default(), &Patch::Merge(&status)).await.unwrap();
-    let given = json!([{"type": "IPAddress", "value": "192.0.2.1"}, {"type": "Hostname", "value": "lb.example"}]);
+    let given =
+        json!([{"type": "IPAddress", "value": "192.0.2.1"}, {"type": "Hostname", "value": "lb.example"}]);
     until("address", || async { stack.state(&owner)["addresses"] == given }).await;
     assert_eq!(stack.state(&owner)["reason"], Value::Null);
     stack.want("{}", "[{value: 192.0.2.1}, {value: 192.0.2.9}]");
@@ -220,8 +228,10 @@ async fn infrastructure_follows_what_is_desired() {
 async fn what_others_made_is_left_alone() {
     let Some(stack) = Stack::start().await else { return };
     let services: Api<Service> = stack.api();
-    let foreign: Service =
-        serde_json::from_value(json!({"metadata": {"name": "pool-epp"}, "spec": {"ports": [{"port": 9002}]}})).unwrap();
+    let foreign: Service = serde_json::from_value(
+        json!({"metadata": {"name": "pool-epp"}, "spec": {"ports": [{"port": 9002}]}}),
+    )
+    .unwrap();
     let created = services.create(&PostParams::default(), &foreign).await.unwrap();
     stack.leader.send_replace(true);
     stack.want("{}", "[]");
@@ -254,7 +264,11 @@ async fn the_crd_is_accepted_and_validates() {
     let api: Api<kube::api::DynamicObject> =
         Api::namespaced_with(stack.client.clone(), &stack.namespace, &resource);
     for (name, spec, good) in [
-        ("good", json!({"envoy": {"replicas": 2, "resources": {"limits": {"memory": "1Gi", "cpu": 2}}}}), true),
+        (
+            "good",
+            json!({"envoy": {"replicas": 2, "resources": {"limits": {"memory": "1Gi", "cpu": 2}}}}),
+            true,
+        ),
         ("empty", json!({}), true),
         ("type", json!({"service": {"type": "ExternalName"}}), false),
         ("negative", json!({"envoy": {"replicas": -1}}), false),

@@ -1,7 +1,5 @@
 //! The CRDs in `deploy/crds` are those of the code. `UPDATE=1 cargo test --test crds` rewrites them.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic anywhere")]
-
 use std::{env, fs, path::Path};
 
 use control_plane::infra::crd;

@@ -44,7 +44,9 @@ fn names_us(class: &GatewayClass, options: &Options) -> bool {
 fn conditions(world: &World, class: &GatewayClass) -> Conditions {
     let name = &class.metadata.name;
     vec![match parameters::of_class(world, class) {
-        Ok(_) => condition::yes("Accepted", "Accepted", format!("GatewayClass {name} is served by Signalbox")),
+        Ok(_) => {
+            condition::yes("Accepted", "Accepted", format!("GatewayClass {name} is served by Signalbox"))
+        }
         Err(why) => condition::no("Accepted", "InvalidParameters", why),
     }]
 }

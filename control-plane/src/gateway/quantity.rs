@@ -18,7 +18,8 @@ pub fn parse(text: &str) -> Option<f64> {
         ("u", 1e-6),
     ];
     let suffix = SUFFIXES.into_iter().find(|(suffix, _)| text.ends_with(suffix));
-    let (number, unit) = suffix.map_or((text, 1.0), |(suffix, unit)| (&text[..text.len() - suffix.len()], unit));
+    let (number, unit) =
+        suffix.map_or((text, 1.0), |(suffix, unit)| (&text[..text.len() - suffix.len()], unit));
     let plain = number.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-'));
     let number: f64 = plain.then(|| number.parse().ok()).flatten()?;
     (number.is_finite() && number >= 0.0).then_some(number * unit)

@@ -27,9 +27,9 @@ use keys::Backend;
 
 use crate::{
     api::{
-        ConfigMap, EndpointSlice, Gateway, GatewayClass, GatewayParameters, HttpRoute, InferenceModel, InferenceModelRewrite,
-        InferenceObjective, InferencePool, Namespace, NamespacedName, Node, Pod, ReferenceGrant, Secret,
-        Service,
+        ConfigMap, EndpointSlice, Gateway, GatewayClass, GatewayParameters, HttpRoute, InferenceModel,
+        InferenceModelRewrite, InferenceObjective, InferencePool, Namespace, NamespacedName, Node, Pod,
+        ReferenceGrant, Secret, Service,
     },
     source::{AnyObject, Batch},
 };

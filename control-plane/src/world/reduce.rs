@@ -14,8 +14,9 @@ use super::{
 };
 use crate::{
     api::{
-        ConfigMap, EndpointSlice, Gateway, GatewayClass, GatewayParameters, HttpRoute, InferenceModel, InferenceModelRewrite,
-        InferenceObjective, InferencePool, Namespace, Node, ObjectRef, Pod, ReferenceGrant, Secret, Service,
+        ConfigMap, EndpointSlice, Gateway, GatewayClass, GatewayParameters, HttpRoute, InferenceModel,
+        InferenceModelRewrite, InferenceObjective, InferencePool, Namespace, Node, ObjectRef, Pod,
+        ReferenceGrant, Secret, Service,
     },
     source::Batch,
 };

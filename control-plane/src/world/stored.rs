@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::{Objects, World, delta::Delta, index::Index};
 use crate::{
     api::{
-        ConfigMap, EndpointSlice, Gateway, GatewayClass, GatewayParameters, HttpRoute, InferenceModel, InferenceModelRewrite,
-        InferenceObjective, InferencePool, Namespace, Node, Object, Pod, ReferenceGrant, Secret, Service,
+        ConfigMap, EndpointSlice, Gateway, GatewayClass, GatewayParameters, HttpRoute, InferenceModel,
+        InferenceModelRewrite, InferenceObjective, InferencePool, Namespace, Node, Object, Pod,
+        ReferenceGrant, Secret, Service,
     },
     source::AnyObject,
 };

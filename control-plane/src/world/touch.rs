@@ -12,9 +12,9 @@ use super::{
     stored::Stored,
 };
 use crate::api::{
-    ConfigMap, EndpointSlice, FromNamespaces, Gateway, GatewayClass, GatewayParameters, HttpRoute, InferenceModel,
-    InferenceModelRewrite, InferenceObjective, InferencePool, LabelSelector, Namespace, NamespacedName, Node,
-    Pod, PoolRef, ReferenceGrant, Secret, Service,
+    ConfigMap, EndpointSlice, FromNamespaces, Gateway, GatewayClass, GatewayParameters, HttpRoute,
+    InferenceModel, InferenceModelRewrite, InferenceObjective, InferencePool, LabelSelector, Namespace,
+    NamespacedName, Node, Pod, PoolRef, ReferenceGrant, Secret, Service,
 };
 
 /// Labels (with the value `true`) of ConfigMaps that name base models and their adapters.

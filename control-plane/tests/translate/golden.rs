@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use control_plane::translate::{AdsMode, BootstrapParams, Cache, Drain, OverloadLimits, bootstrap, snapshot, view};
+use control_plane::translate::{
+    AdsMode, BootstrapParams, Cache, Drain, OverloadLimits, bootstrap, snapshot, view,
+};
 use serde_json::Value;
 
 use crate::{

@@ -9,6 +9,7 @@ mod isolation;
 mod memo;
 mod models;
 mod order;
+mod parameters;
 mod pools;
 mod refs;
 mod rules;

@@ -74,7 +74,9 @@ async fn apply(client: &Client, live: Option<Live>, manifest: Manifest) -> Resul
             if found.is_some_and(|found| !is_labelled(&found)) {
                 return Err(InfraProblem::new(
                     "Invalid",
-                    format!("{manifest} exists and was not made by Signalbox; delete it, or rename the owner"),
+                    format!(
+                        "{manifest} exists and was not made by Signalbox; delete it, or rename the owner"
+                    ),
                 ));
             }
         }
@@ -90,7 +92,8 @@ async fn apply(client: &Client, live: Option<Live>, manifest: Manifest) -> Resul
 /// A number of replicas that we applied and do so no more would fall to 1, the default, until the autoscaler looks:
 /// another manager takes it over first, as it is.
 async fn hand_over_replicas(api: &Api<Object>, live: &Live, manifest: &Manifest) -> Result<(), kube::Error> {
-    let is_kept = manifest.key.0 != ManifestKind::Deployment || !manifest.object["spec"]["replicas"].is_null();
+    let is_kept =
+        manifest.key.0 != ManifestKind::Deployment || !manifest.object["spec"]["replicas"].is_null();
     if is_kept || !live.owns_replicas {
         return Ok(());
     }

@@ -160,8 +160,9 @@ impl Envoy<'_> {
 
     fn deployment(&self, files: &BTreeMap<String, String>) -> Deployment {
         let scaled = self.parameters.autoscaling.is_some();
-        let mut meta =
-            self.shared.pod_meta(self.parameters.pod_labels.as_ref(), self.parameters.pod_annotations.as_ref());
+        let mut meta = self
+            .shared
+            .pod_meta(self.parameters.pod_labels.as_ref(), self.parameters.pod_annotations.as_ref());
         let checksum = format!("{:016x}", xxh3_64(format!("{files:?}").as_bytes()));
         meta.annotations.get_or_insert_default().insert(CHECKSUM.to_owned(), checksum);
         Deployment {

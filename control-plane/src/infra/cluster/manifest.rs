@@ -125,7 +125,8 @@ fn json<T: Serialize>(object: &T) -> Value {
 fn project(live: &Value, ours: &Value) -> Value {
     match (live, ours) {
         (Value::Object(live), Value::Object(ours)) => {
-            let fields = ours.iter().filter_map(|(key, ours)| Some((key.clone(), project(live.get(key)?, ours))));
+            let fields =
+                ours.iter().filter_map(|(key, ours)| Some((key.clone(), project(live.get(key)?, ours))));
             Value::Object(fields.collect())
         }
         (Value::Array(live), Value::Array(ours)) if live.len() == ours.len() => {
@@ -144,7 +145,8 @@ mod tests {
 
     #[test]
     fn what_the_server_adds_does_not_count() {
-        let ours = json!({"spec": {"replicas": 2, "ports": [{"port": 80}]}, "metadata": {"labels": {"a": "b"}}});
+        let ours =
+            json!({"spec": {"replicas": 2, "ports": [{"port": 80}]}, "metadata": {"labels": {"a": "b"}}});
         let manifest =
             Manifest { key: (ManifestKind::Service, NamespacedName::new("n", "s")), object: ours.clone() };
         let mut live = ours;

@@ -26,7 +26,9 @@ pub use apply::{Applier, Inputs, States};
 pub use config::{HostPort, IDENTITY_DIR, IdentityConfig, InfraConfig};
 pub use desired::{Desired, Fleet, Managed, desired, is_ours};
 pub use manifest::{Manifest, ManifestKey, ManifestKind};
-pub use names::{INFRASTRUCTURE_LABEL, OWNER_ANNOTATION, Owner, REVISION_ANNOTATION, label_value, object_name};
+pub use names::{
+    INFRASTRUCTURE_LABEL, OWNER_ANNOTATION, Owner, REVISION_ANNOTATION, label_value, object_name,
+};
 pub use observed::Observed;
 pub use plan::{Action, plan};
 pub use state::{InfraProblem, InfraState};

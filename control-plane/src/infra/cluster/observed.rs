@@ -73,7 +73,8 @@ impl Observed {
         if let Some(seen) = self.relisted.get_mut(&kind) {
             seen.insert(key.clone());
         }
-        let is_older = self.objects.get(&key).is_some_and(|held| version(&held.object) > version(&live.object));
+        let is_older =
+            self.objects.get(&key).is_some_and(|held| version(&held.object) > version(&live.object));
         if !is_older {
             self.objects.insert(key, live);
         }
@@ -99,9 +100,9 @@ impl Observed {
     pub fn is_current(&self, manifest: &Manifest) -> bool {
         let Some(live) = self.objects.get(&manifest.key) else { return false };
         let normalised = || {
-            self.normalised
-                .get(&manifest.key)
-                .is_some_and(|(sent, made)| *sent == manifest.object && manifest.projection(&live.object) == *made)
+            self.normalised.get(&manifest.key).is_some_and(|(sent, made)| {
+                *sent == manifest.object && manifest.projection(&live.object) == *made
+            })
         };
         manifest.is_in(&live.object) || normalised()
     }

@@ -15,12 +15,7 @@ use k8s_openapi::{
     apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
 };
 
-use super::{
-    config::InfraConfig,
-    manifest::Manifest,
-    metadata::Shared,
-    pods,
-};
+use super::{config::InfraConfig, manifest::Manifest, metadata::Shared, pods};
 use crate::api::{InferencePool, NamespacedName};
 
 const EXT_PROC: u16 = 9002;
@@ -159,4 +154,3 @@ impl Picker<'_> {
         args
     }
 }
-

@@ -56,15 +56,17 @@ pub(super) fn spread(shared: &Shared) -> Vec<TopologySpreadConstraint> {
 /// Passes the Pod Security Standard "restricted". The sysctl is one of its safe ones: NET_BIND_SERVICE alone is not
 /// effective for a process that is not root in every runtime.
 pub(super) fn pod_security(privileged_ports: bool) -> PodSecurityContext {
-    let unprivileged = || {
-        vec![Sysctl { name: "net.ipv4.ip_unprivileged_port_start".to_owned(), value: "0".to_owned() }]
-    };
+    let unprivileged =
+        || vec![Sysctl { name: "net.ipv4.ip_unprivileged_port_start".to_owned(), value: "0".to_owned() }];
     PodSecurityContext {
         run_as_non_root: Some(true),
         run_as_user: Some(USER),
         run_as_group: Some(USER),
         fs_group: Some(USER),
-        seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), ..SeccompProfile::default() }),
+        seccomp_profile: Some(SeccompProfile {
+            type_: "RuntimeDefault".to_owned(),
+            ..SeccompProfile::default()
+        }),
         sysctls: privileged_ports.then(unprivileged),
         ..PodSecurityContext::default()
     }

@@ -93,7 +93,10 @@ fn reach(
     nodes: &[String],
 ) -> (Vec<GatewayAddress>, Option<InfraProblem>) {
     let Some(service) = service else {
-        return (Vec::new(), Some(InfraProblem::new("Pending", "the Service of the Envoys is being created")));
+        return (
+            Vec::new(),
+            Some(InfraProblem::new("Pending", "the Service of the Envoys is being created")),
+        );
     };
     if managed.reach != FleetServiceType::LoadBalancer {
         let addresses = match managed.asked.is_empty() {
@@ -143,7 +146,9 @@ fn addresses_of(kind: FleetServiceType, service: &Value, nodes: &[String]) -> Ve
             let ingress = list(&service["status"]["loadBalancer"]["ingress"]);
             let one = |entry: &Value| match (entry["ip"].as_str(), entry["hostname"].as_str()) {
                 (Some(ip), _) => Some(text(ip)),
-                (None, Some(host)) => Some(GatewayAddress { kind: "Hostname".into(), value: Some(host.into()) }),
+                (None, Some(host)) => {
+                    Some(GatewayAddress { kind: "Hostname".into(), value: Some(host.into()) })
+                }
                 (None, None) => None,
             };
             ingress.iter().filter_map(one).collect()
