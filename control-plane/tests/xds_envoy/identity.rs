@@ -55,7 +55,7 @@ fn mount(volume: &Path, generation: &str, leaf: &Leaf, trust: &str) {
 }
 
 /// Secrets as files, which Envoy reads again when the volume changes.
-fn secret_file(volume: &Path, name: &str, value: serde_json::Value) -> serde_json::Value {
+fn secret_file(volume: &Path, name: &str, value: &serde_json::Value) -> serde_json::Value {
     let kind = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
     let mut secret = json!({"@type": kind, "name": name});
     secret.as_object_mut().unwrap().extend(value.as_object().unwrap().clone());
@@ -79,12 +79,12 @@ fn bootstrap(volume: &Path, port: u16) -> serde_json::Value {
             "sni": HOST,
             "common_tls_context": {
                 "alpn_protocols": ["h2"],
-                "tls_certificate_sds_secret_configs": [secret_file(volume, "identity", certificate)],
+                "tls_certificate_sds_secret_configs": [secret_file(volume, "identity", &certificate)],
                 "combined_validation_context": {
                     "default_validation_context": {"match_typed_subject_alt_names": [
                         {"san_type": "DNS", "matcher": {"exact": HOST}}
                     ]},
-                    "validation_context_sds_secret_config": secret_file(volume, "authority", trust)
+                    "validation_context_sds_secret_config": secret_file(volume, "authority", &trust)
                 }
             }
         }
