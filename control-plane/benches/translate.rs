@@ -61,7 +61,7 @@ fn gateway(routes: usize, hosts: usize) -> (Gateway, Endpoints) {
     let listener =
         Listener { port: 80, bind_port: 80, addresses: Vec::new(), protocol: ListenerProtocol::Http(http) };
     let name = NamespacedName::new("infra", "edge");
-    (Gateway { name, listeners: vec![Arc::new(listener)], clusters }, endpoints)
+    (Gateway { name, listeners: vec![Arc::new(listener)], clusters, picker_trust: None }, endpoints)
 }
 
 fn pool(i: usize) -> NamespacedName {

@@ -58,8 +58,8 @@ impl Config {
         );
         ensure!(args.max_in_flight > 0, "--max-in-flight is 0, every request would be refused; raise it");
         let source = source(&args)?;
-        let tls =
-            args.secure_serving.then(|| Acceptor::new(args.cert_path.as_deref())).transpose()?.map(Arc::new);
+        let acceptor = || Acceptor::new(args.cert_path.as_deref()).context("--cert-path").map(Arc::new);
+        let tls = args.secure_serving.then(acceptor).transpose()?;
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let limits = Limits {
             max_in_flight: args.max_in_flight,

@@ -190,12 +190,10 @@ impl Secrets {
             let version = held.as_ref().and_then(|secret| secret.metadata.resource_version.clone());
             let held = held.map(data_of);
             if !leads {
-                let read = held.as_ref().map(Authority::read);
-                return Ok(read.and_then(|read| {
-                    read.inspect_err(|error| {
-                        tracing::error!(error, "the authority cannot be used; the leader replaces it")
-                    })
-                    .ok()
+                let read = held.as_ref().map(Authority::read).transpose();
+                return Ok(read.unwrap_or_else(|error| {
+                    tracing::error!(error, "the authority cannot be used; the leader replaces it");
+                    None
                 }));
             }
             let Advance { authority, write } = advance(now, held.as_ref());

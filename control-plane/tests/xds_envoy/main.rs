@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test does not expect fails it")]
 #![expect(clippy::print_stdout, reason = "measured times, for --nocapture")]
 
+mod identity;
 mod resources;
 mod stack;
 

@@ -95,9 +95,13 @@ pub(crate) struct Envoy {
 impl Envoy {
     /// `api` is `DELTA_GRPC` or `GRPC`.
     pub(crate) fn start(api: &str, xds: u16) -> Self {
+        Self::with(&bootstrap_of(api, xds))
+    }
+
+    pub(crate) fn with(config: &serde_json::Value) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let bootstrap = directory.path().join("bootstrap.json");
-        fs::write(&bootstrap, bootstrap_of(api, xds).to_string()).unwrap();
+        fs::write(&bootstrap, config.to_string()).unwrap();
         let log = fs::File::create(directory.path().join("log")).unwrap();
         let child = Command::new(envoy_binary())
             .args(["--disable-hot-restart", "--concurrency", "2", "-l", "info", "-c"])
@@ -122,7 +126,7 @@ impl Drop for Envoy {
     }
 }
 
-fn bootstrap_of(api: &str, xds: u16) -> serde_json::Value {
+pub(crate) fn bootstrap_of(api: &str, xds: u16) -> serde_json::Value {
     let address = |port| serde_json::json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
     let ads = serde_json::json!({"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"});
     let http2 = serde_json::json!({

@@ -112,10 +112,10 @@ pub enum PickerMode {
 /// How the proxy speaks to a picker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PickerSecurity {
-    /// TLS, verified: a picker of ours, with the name of its Service in a certificate that the control plane issued.
-    TlsVerified,
     /// TLS without verification: foreign pickers' default is a self-signed certificate, and the API has no field for it.
     TlsUnverified,
     /// Cleartext, by annotation.
     Cleartext,
+    /// TLS, verified: a picker of ours, with the name of its Service in a certificate that the control plane issued.
+    TlsVerified,
 }

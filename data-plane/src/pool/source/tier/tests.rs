@@ -94,3 +94,77 @@ async fn reconnects_with_what_it_holds() {
     };
     tokio::time::timeout(Duration::from_secs(20), all).await.expect("the script ends");
 }
+
+/// Certificates of one authority, as files: for `localhost` as a server, and for a client.
+struct Ca(rcgen::CertifiedIssuer<'static, rcgen::KeyPair>);
+
+impl Ca {
+    fn new() -> Self {
+        let mut params = rcgen::CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(0));
+        Self(rcgen::CertifiedIssuer::self_signed(params, rcgen::KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// Certificate and key.
+    fn sign(&self) -> (String, String) {
+        let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.extended_key_usages =
+            vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth, rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+        let key = rcgen::KeyPair::generate().unwrap();
+        (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
+    }
+
+    fn put(&self, directory: &std::path::Path) {
+        let (certificate, key) = self.sign();
+        for (name, text) in [("tls.crt", certificate), ("tls.key", key), ("ca.crt", self.0.pem())] {
+            std::fs::write(directory.join(name), text).unwrap();
+        }
+    }
+}
+
+/// A client of another authority is refused; with the right files in place, the next attempt is served.
+#[tokio::test]
+async fn certificates_are_read_at_each_connection() {
+    use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("https://localhost:{}", listener.local_addr().unwrap().port()).parse().unwrap();
+    let (requests, mut asked) = mpsc::unbounded_channel();
+    let (answer, answers) = mpsc::unbounded_channel();
+    let streams = Arc::new(parking_lot::Mutex::new(vec![answers]));
+    let (ca, stranger) = (Ca::new(), Ca::new());
+    let (certificate, key) = ca.sign();
+    let tls = ServerTlsConfig::new()
+        .identity(Identity::from_pem(certificate, key))
+        .client_ca_root(Certificate::from_pem(ca.0.pem()));
+    let server = Server::builder()
+        .tls_config(tls)
+        .unwrap()
+        .add_service(PoolsServer::new(Scripted { requests, streams }))
+        .serve_with_incoming(TcpListenerStream::new(listener));
+    let directory = tempfile::tempdir().unwrap();
+    stranger.put(directory.path());
+    // It believes the server, but shows the certificate of another authority.
+    std::fs::write(directory.path().join("ca.crt"), ca.0.pem()).unwrap();
+    let pools = Pools::new(Instant::now());
+    let tls_directory = Some(directory.path().to_owned());
+    let config = TierConfig { uri, tls_directory, picker_id: "picker/0".into(), pools: Vec::new() };
+    let script = async {
+        assert!(tokio::time::timeout(Duration::from_secs(1), asked.recv()).await.is_err(), "it was served");
+        ca.put(directory.path());
+        asked.recv().await.unwrap();
+        answer
+            .send(Ok(WatchResponse { changed: vec![pool(7)], synced: true, ..Default::default() }))
+            .unwrap();
+        while !pools.is_synced() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let all = async {
+        futures_util::select_biased! {
+            () = script.fuse() => (),
+            () = run(pools.clone(), config).fuse() => panic!("client ended"),
+            end = server.fuse() => panic!("server ended: {end:?}"),
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), all).await.expect("the script ends");
+}
