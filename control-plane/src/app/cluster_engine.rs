@@ -121,11 +121,8 @@ impl ClusterEngine {
             .collect();
         for (name, pool) in &world.pools {
             if let Some((service, _)) = crate::infra::desired::managed_picker(pool) {
-                let owner = owner_of(
-                    "inference.networking.k8s.io/v1",
-                    "InferencePool",
-                    pool.meta().uid.clone(),
-                );
+                let owner =
+                    owner_of("inference.networking.k8s.io/v1", "InferencePool", pool.meta().uid.clone());
                 wanted.push(Wanted::pool(name, &service, owner));
             }
         }
@@ -180,7 +177,8 @@ impl ClusterEngine {
         let pools = pipeline.world().pools.iter().filter_map(|(name, pool)| {
             let reference = pool.spec.endpoint_picker_ref.as_ref()?;
             let service = NamespacedName::new(&name.namespace, &reference.name);
-            if let Some(problem) = states.get(&Owner::Picker(service.clone())).and_then(|s| s.error.as_ref()) {
+            if let Some(problem) = states.get(&Owner::Picker(service.clone())).and_then(|s| s.error.as_ref())
+            {
                 return Some((name.clone(), PickerState::Unreachable(problem.message.clone())));
             }
             let port = reference.port.as_ref()?.number;

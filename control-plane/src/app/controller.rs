@@ -135,10 +135,7 @@ async fn run(config: ControllerConfig) -> Result<ExitCode> {
     let controller_name = if config.pools_only { "" } else { CONTROLLER_NAME };
     let engine = ClusterEngine {
         tiers: Tiers {
-            pipeline: Pipeline::new(
-                gateway::Options::new(controller_name),
-                translate::Settings::default(),
-            ),
+            pipeline: Pipeline::new(gateway::Options::new(controller_name), translate::Settings::default()),
             publisher: publisher.clone(),
             pools: pools.clone(),
             nodes: nodes.clone(),
@@ -184,8 +181,7 @@ async fn run(config: ControllerConfig) -> Result<ExitCode> {
     if let Some(status_task) = status_task {
         tasks.spawn("status", status_task.run(cancel.clone()));
         let limits = xds::Limits::default();
-        let serve =
-            xds::serve_tls(xds_listener, tls.clone(), publisher, nodes, limits, cancel.clone());
+        let serve = xds::serve_tls(xds_listener, tls.clone(), publisher, nodes, limits, cancel.clone());
         tasks.spawn("xds", serve);
     }
     tasks.spawn("pools", pools::serve_tls(pools_listener, tls, pools, cancel.clone()));

@@ -104,7 +104,8 @@ impl Engine {
     fn show(&mut self) {
         let facts: BTreeMap<_, _> =
             self.tiers.pipeline.gateways().map(|(name, ..)| (name.clone(), self.facts(name))).collect();
-        let entries = self.tiers.pipeline.gateways().map(|(name, reports, _)| (name, reports, facts[name].clone()));
+        let entries =
+            self.tiers.pipeline.gateways().map(|(name, reports, _)| (name, reports, facts[name].clone()));
         let inputs = Inputs {
             controller: &self.tiers.pipeline.options().controller_name,
             classes: self.tiers.pipeline.classes(),

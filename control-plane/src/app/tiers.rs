@@ -45,10 +45,8 @@ impl Tiers {
     /// What the Envoys of a Gateway say; the addresses are for the mode to fill in.
     pub(super) fn facts(&self, gateway: &NamespacedName) -> Facts {
         let state = self.nodes.gateway_state(gateway);
-        let refusal = |nack: &Nack| Refusal {
-            resources: nack.resources.clone(),
-            message: nack.message.clone(),
-        };
+        let refusal =
+            |nack: &Nack| Refusal { resources: nack.resources.clone(), message: nack.message.clone() };
         Facts {
             connected: state.connected,
             acknowledged: self.nodes.is_current(gateway),

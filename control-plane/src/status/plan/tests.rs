@@ -94,7 +94,11 @@ fn a_pool_tells_of_its_picker_and_of_refusals() {
 #[test]
 fn addresses_have_their_type_and_messages_fit() {
     let addresses = vec!["192.0.2.1".into(), "2001:db8::1".into(), "lb.example.com".into()];
-    let facts = Facts { addresses, problem: Some(FleetProblem { reason: "AddressNotUsable", message: "é".repeat(40_000) }), ..Facts::default() };
+    let facts = Facts {
+        addresses,
+        problem: Some(FleetProblem { reason: "AddressNotUsable", message: "é".repeat(40_000) }),
+        ..Facts::default()
+    };
     let plan = plan(inputs(), [(&NamespacedName::new("ns", "gw"), &reports(), facts)]);
     let status = plan.values().next().unwrap();
     let types: Vec<_> = (0..3).map(|i| status["addresses"][i]["type"].as_str().unwrap()).collect();
@@ -118,7 +122,14 @@ fn programmed_follows_what_envoy_acknowledged() {
             "False",
             "Invalid",
         ),
-        (Facts { problem: Some(FleetProblem { reason: "AddressNotUsable", message: "x".into() }), ..Facts::default() }, "False", "AddressNotUsable"),
+        (
+            Facts {
+                problem: Some(FleetProblem { reason: "AddressNotUsable", message: "x".into() }),
+                ..Facts::default()
+            },
+            "False",
+            "AddressNotUsable",
+        ),
     ];
     for (facts, status, reason) in table {
         assert_eq!(programmed_of(facts), (status.into(), reason.into()));
