@@ -88,9 +88,9 @@ fn what_is_wrong_names_object_field_and_remedy() {
 fn a_class_with_wrong_parameters_keeps_its_gateways() {
     let world = world(&manifests("{envoy: {replicas: -1}}", "{envoy: {replicas: 1}}"));
     let classes = class_reports(&world, &options());
-    assert_eq!(shown(&classes["p"], "Accepted"), "False/InvalidParameters");
+    assert_eq!(shown(&classes["p"].conditions, "Accepted"), "False/InvalidParameters");
     assert!(
-        message(&classes["p"], "Accepted").contains("GatewayParameters system/defaults spec.envoy.replicas")
+        message(&classes["p"].conditions, "Accepted").contains("GatewayParameters system/defaults spec.envoy.replicas")
     );
     let resolved = resolve(&world, &key("gw"), &options()).unwrap();
     assert_eq!(resolved.ir.listeners.len(), 2, "it keeps being served");
