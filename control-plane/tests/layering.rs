@@ -53,6 +53,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "cli",
             "config",
             "gateway",
+            "identity",
             "infra",
             "leader",
             "pipeline",

@@ -4,7 +4,8 @@ set -euo pipefail
 . "$(dirname "$0")/settings.sh"
 "$HERE/crds.sh" apply
 
-# The one line that says how the product is installed.
-install() { find "$ROOT/deploy" -maxdepth 2 -path '*/cluster/*.yaml' -print0 | sort -z | xargs -0 -r -n1 kubectl apply --server-side -f; }
-
-install >&2
+# As a user would, with the images that the test cluster was given and what the caller adds (--set replicas=1 …).
+helm upgrade --install signalbox "$ROOT/deploy/helm/signalbox" --namespace signalbox-system --create-namespace \
+  --set image.repository=localhost/signalbox/control-plane,picker.image.repository=localhost/signalbox/picker \
+  --set envoy.image="localhost/signalbox/envoy:$(sed -nE 's/^version = "(.*)"/\1/p' "$ROOT/Cargo.toml" | head -n 1)" \
+  --wait --timeout 120s "$@" >&2

@@ -239,8 +239,10 @@ async fn a_delta_envoy_is_sent_nothing_again_after_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sotw_envoy_is_sent_endpoints_and_routes_again_after_a_restart() {
-    survives_a_restart("GRPC", &[ResourceType::Endpoint, ResourceType::Route]).await;
+async fn a_sotw_envoy_is_sent_everything_again_after_a_restart() {
+    // Its version does not say which resources it holds.
+    let all = [ResourceType::Cluster, ResourceType::Endpoint, ResourceType::Listener, ResourceType::Route];
+    survives_a_restart("GRPC", &all).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -63,7 +63,8 @@ pub(super) fn transport_socket(tls: &BootstrapTls) -> Value {
             "@type": format!("{TYPE}envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"),
             "sni": tls.server_name,
             "common_tls_context": {
-                "tls_params": {"tls_minimum_protocol_version": "TLSv1_3"},
+                // A client's default maximum is 1.2: both are to be said.
+                "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
                 "alpn_protocols": ["h2"],
                 "tls_certificate_sds_secret_configs": [reference(&tls.sds, IDENTITY)],
                 "combined_validation_context": {
