@@ -61,7 +61,8 @@ fn gateway(routes: usize, hosts: usize) -> (Gateway, Endpoints) {
     let listener =
         Listener { port: 80, bind_port: 80, addresses: Vec::new(), protocol: ListenerProtocol::Http(http) };
     let name = NamespacedName::new("infra", "edge");
-    (Gateway { name, listeners: vec![Arc::new(listener)], clusters, picker_trust: None }, endpoints)
+    let (picker_trust, certificates) = (None, BTreeMap::new());
+    (Gateway { name, listeners: vec![Arc::new(listener)], clusters, picker_trust, certificates }, endpoints)
 }
 
 fn pool(i: usize) -> NamespacedName {
@@ -118,7 +119,7 @@ fn route(i: usize, pools: usize) -> Route {
 /// The same Gateway with one other route; everything else is shared.
 fn with_other_route(ir: &Gateway, nth: usize) -> Gateway {
     let mut ir = ir.clone();
-    let ListenerProtocol::Http(http) = &mut Arc::make_mut(&mut ir.listeners[0]).protocol;
+    let http = Arc::make_mut(&mut ir.listeners[0]).protocol.http_mut().next().unwrap();
     let route = Arc::make_mut(&mut Arc::make_mut(&mut http.virtual_hosts[0]).routes[0]);
     route.matches.path = PathCondition::Exact(format!("/changed/{nth}"));
     ir
@@ -128,8 +129,7 @@ fn with_other_route(ir: &Gateway, nth: usize) -> Gateway {
 fn anew(ir: &Gateway) -> Gateway {
     let mut ir = ir.clone();
     for listener in &mut ir.listeners {
-        let ListenerProtocol::Http(http) = &mut Arc::make_mut(listener).protocol;
-        for host in &mut http.virtual_hosts {
+        for host in Arc::make_mut(listener).protocol.http_mut().flat_map(|http| &mut http.virtual_hosts) {
             let host = Arc::make_mut(host);
             host.routes.iter_mut().for_each(|r| *r = Arc::new((**r).clone()));
         }

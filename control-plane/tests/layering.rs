@@ -74,7 +74,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tonic", &["identity", "xds", "pools"]),
     ("kube", &["identity", "source", "status", "infra", "leader"]),
     ("rcgen", &["identity"]),
-    ("rustls", &["identity"]),
+    // `gateway` checks that the keys of listeners fit their certificates.
+    ("rustls", &["gateway", "identity"]),
     ("notify", &["source"]),
     ("nix", &["infra", "cli"]),
 ];

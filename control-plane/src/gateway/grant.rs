@@ -5,10 +5,11 @@ use crate::{
     world::World,
 };
 
-/// Whether an HTTPRoute of namespace `from` may refer to `to`, an object of the given group and kind.
-pub(super) fn route_may_refer(
+/// Whether an object of the Gateway API, of kind `from_kind` and in namespace `from`, may refer to `to`, an object of
+/// the given group and kind.
+pub(super) fn may_refer(
     world: &World,
-    from: &str,
+    (from_kind, from): (&str, &str),
     to_group: &str,
     to_kind: &str,
     to: &NamespacedName,
@@ -19,7 +20,7 @@ pub(super) fn route_may_refer(
                 .spec
                 .from
                 .iter()
-                .any(|f| f.group == group::GATEWAY && f.kind == "HTTPRoute" && f.namespace == from)
+                .any(|f| f.group == group::GATEWAY && f.kind == from_kind && f.namespace == from)
                 && grant.spec.to.iter().any(|t| {
                     t.group == to_group
                         && t.kind == to_kind

@@ -1,15 +1,22 @@
 //! Decides which listeners of a Gateway are served, and with which hostnames and kinds of routes.
 //!
 //! ```text
-//! spec.listeners ─▶ each alone: protocol, hostname, allowed kinds ─▶ together: conflicts on a port ─▶ Listeners
+//! spec.listeners ─▶ each alone: protocol, hostname, allowed kinds, certificates ─▶ together: conflicts on a port ─▶ Listeners
 //! ```
 //!
 //! Listeners that conflict are all refused: within one Gateway the API lets nobody pick a winner.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Options, hostname::Hostname};
-use crate::api::{self, FromNamespaces, ListenerProtocol, RouteGroupKind, group};
+use super::{
+    Options,
+    certificate::{self, Certificates, Chosen},
+    hostname::Hostname,
+};
+use crate::{
+    api::{self, FromNamespaces, ListenerProtocol, RouteGroupKind, group},
+    world::World,
+};
 
 /// One listener, looked at.
 #[derive(Debug)]
@@ -22,6 +29,8 @@ pub(super) struct Listener<'w> {
     pub(super) kinds: Vec<RouteGroupKind>,
     /// `allowedRoutes.kinds` that cannot be served here, for the message.
     pub(super) refused_kinds: Vec<String>,
+    /// Certificates, and references to such that do not resolve; of HTTPS listeners.
+    pub(super) certificates: Chosen,
     /// Why the listener is not accepted.
     pub(super) problem: Option<Problem>,
 }
@@ -38,9 +47,19 @@ pub(super) struct Problem {
 }
 
 impl Listener<'_> {
+    /// Whether it is as it should be, its certificates aside: they may come later.
+    pub(super) fn is_accepted(&self) -> bool {
+        self.problem.is_none()
+    }
+
     /// Whether proxies open it.
     pub(super) fn is_served(&self) -> bool {
-        self.problem.is_none()
+        self.is_accepted() && (!self.is_tls() || !self.certificates.certificates.is_empty())
+    }
+
+    /// Whether TLS ends at it.
+    pub(super) fn is_tls(&self) -> bool {
+        self.spec.protocol == ListenerProtocol::Https
     }
 
     /// Whether routes of the kind may attach.
@@ -53,8 +72,24 @@ impl Listener<'_> {
     }
 }
 
-/// Looks at all listeners of a Gateway, in its order.
-pub(super) fn listeners<'w>(gateway: &'w api::Gateway, options: &Options) -> Vec<Listener<'w>> {
+/// Looks at all listeners of a Gateway, in its order, and for their certificates.
+pub(super) fn listeners<'w>(
+    world: &World,
+    gateway: &'w api::Gateway,
+    options: &Options,
+    certificates: &mut Certificates,
+) -> Vec<Listener<'w>> {
+    let mut listeners = without_certificates(gateway, options);
+    for (index, listener) in listeners.iter_mut().enumerate().filter(|(_, listener)| listener.is_tls()) {
+        let (field, tls) = (field(index, listener.spec), listener.spec.tls.as_ref());
+        listener.certificates = certificates.choose(world, &gateway.metadata.namespace, &field, tls);
+    }
+    certificates.sweep(world);
+    listeners
+}
+
+/// Looks at all listeners of a Gateway, in its order; certificates may come later.
+pub(super) fn without_certificates<'w>(gateway: &'w api::Gateway, options: &Options) -> Vec<Listener<'w>> {
     let specs = gateway.spec.listeners.iter().enumerate();
     let mut listeners: Vec<Listener<'w>> = specs.map(|(index, spec)| alone(index, spec)).collect();
     refuse_protocol_conflicts(&mut listeners);
@@ -73,15 +108,19 @@ fn alone(index: usize, spec: &api::Listener) -> Listener<'_> {
         hostname: hostname.clone().unwrap_or(Hostname::Any),
         kinds,
         refused_kinds,
+        certificates: Chosen::default(),
         problem: None,
     };
-    let field = format!("spec.listeners[{index}] ({})", spec.name);
-    if spec.protocol != ListenerProtocol::Http {
+    let field = field(index, spec);
+    if !matches!(spec.protocol, ListenerProtocol::Http | ListenerProtocol::Https) {
         let message = format!(
-            "{field}.protocol: {} listeners are not served by this version; use protocol HTTP",
+            "{field}.protocol: {} listeners are not served by this version; use protocol HTTP or HTTPS",
             word(&spec.protocol)
         );
         listener.refuse("UnsupportedProtocol", message, false);
+    }
+    if let Some(why) = certificate::unusable(spec.tls.as_ref()).filter(|_| listener.is_tls()) {
+        listener.refuse("UnsupportedValue", format!("{field}{why}"), false);
     }
     if let Err(why) = hostname {
         let written = spec.hostname.as_deref().unwrap_or_default();
@@ -94,10 +133,15 @@ fn alone(index: usize, spec: &api::Listener) -> Listener<'_> {
     listener
 }
 
+/// How messages name a listener.
+fn field(index: usize, spec: &api::Listener) -> String {
+    format!("spec.listeners[{index}] ({})", spec.name)
+}
+
 /// The kinds that may attach, and those that were asked for and cannot.
 fn kinds(spec: &api::Listener) -> (Vec<RouteGroupKind>, Vec<String>) {
     let served = match spec.protocol {
-        ListenerProtocol::Http => {
+        ListenerProtocol::Http | ListenerProtocol::Https => {
             vec![RouteGroupKind { group: group::GATEWAY.into(), kind: "HTTPRoute".into() }]
         }
         _ => Vec::new(),
@@ -161,10 +205,10 @@ fn refuse_protocol_conflicts(listeners: &mut [Listener<'_>]) {
 fn refuse_hostname_conflicts(listeners: &mut [Listener<'_>]) {
     let mut names: BTreeMap<(u16, ListenerProtocol, Hostname), Vec<&str>> = BTreeMap::new();
     let place = |l: &Listener<'_>| (l.spec.port, l.spec.protocol.clone(), l.hostname.clone());
-    for listener in listeners.iter().filter(|l| l.is_served()) {
+    for listener in listeners.iter().filter(|l| l.is_accepted()) {
         names.entry(place(listener)).or_default().push(&listener.spec.name);
     }
-    for (index, listener) in listeners.iter_mut().enumerate().filter(|(_, l)| l.is_served()) {
+    for (index, listener) in listeners.iter_mut().enumerate().filter(|(_, l)| l.is_accepted()) {
         let same = &names[&place(listener)];
         if same.len() > 1 {
             let message = format!(
@@ -183,11 +227,11 @@ fn refuse_hostname_conflicts(listeners: &mut [Listener<'_>]) {
 /// Two ports of a Gateway can be mapped to one bound port; the lower keeps it.
 fn refuse_taken_ports(listeners: &mut [Listener<'_>], options: &Options) {
     let mut owners: BTreeMap<u16, u16> = BTreeMap::new();
-    let ports: BTreeSet<u16> = listeners.iter().filter(|l| l.is_served()).map(|l| l.spec.port).collect();
+    let ports: BTreeSet<u16> = listeners.iter().filter(|l| l.is_accepted()).map(|l| l.spec.port).collect();
     for port in ports {
         owners.entry(options.bind.bind_port(port)).or_insert(port);
     }
-    for (index, listener) in listeners.iter_mut().enumerate().filter(|(_, l)| l.is_served()) {
+    for (index, listener) in listeners.iter_mut().enumerate().filter(|(_, l)| l.is_accepted()) {
         let port = listener.spec.port;
         let bound = options.bind.bind_port(port);
         let owner = owners[&bound];

@@ -11,7 +11,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::route::{Backends, CompiledRoute, Found, compile};
+use super::{
+    certificate::Certificates,
+    route::{Backends, CompiledRoute, Found, compile},
+};
 use crate::{
     api::{HttpRoute, InferencePool, ReferenceGrant, Service},
     world::{Objects, World},
@@ -27,6 +30,8 @@ pub struct Memo {
     inputs: Inputs,
     /// What references turned out to be.
     pub(super) found: Found,
+    /// Certificates of Secrets.
+    pub(super) certificates: Certificates,
     /// By the address of the route, which stays its own as long as it is held here.
     routes: HashMap<usize, (Arc<HttpRoute>, Arc<CompiledRoute>)>,
 }
@@ -46,7 +51,8 @@ impl Memo {
         routes: impl Iterator<Item = &'w Arc<HttpRoute>>,
     ) -> Vec<(&'w Arc<HttpRoute>, Arc<CompiledRoute>)> {
         if !self.inputs.are_those_of(world) || self.found.len() > MAX_FOUND {
-            *self = Self { inputs: Inputs::of(world), ..Self::default() };
+            let certificates = std::mem::take(&mut self.certificates);
+            *self = Self { inputs: Inputs::of(world), certificates, ..Self::default() };
         }
         let mut known = std::mem::take(&mut self.routes);
         let mut backends = Backends::new(world, &mut self.found);

@@ -14,6 +14,7 @@
 mod accelerator;
 mod attach;
 mod base_models;
+mod certificate;
 mod class;
 mod condition;
 mod endpoints;

@@ -48,8 +48,9 @@ pub fn fleet(world: &World, gateway: &NamespacedName, options: &Options) -> Opti
             None => of_gateway(world, object, defaults)?,
         };
         let mut ports: Vec<FleetPort> = Vec::new();
-        let listeners = listener::listeners(object, options);
-        for listener in listeners.iter().filter(|listener| listener.is_served()) {
+        let listeners = listener::without_certificates(object, options);
+        // Those without a certificate as well: one that comes later is to change no Deployment.
+        for listener in listeners.iter().filter(|listener| listener.is_accepted()) {
             let port = listener.spec.port;
             if ports.iter().all(|held| held.port != port) {
                 let protocol = listener::word(&listener.spec.protocol).to_lowercase();

@@ -64,6 +64,8 @@ pub struct ListenerReport {
     pub attached_routes: u32,
     /// Conditions.
     pub conditions: Conditions,
+    /// Whether proxies are to open it.
+    pub served: bool,
 }
 
 /// What was found out about a route and one parentRef.

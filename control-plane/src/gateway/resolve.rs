@@ -9,15 +9,19 @@ use super::{
     Memo, Options,
     attach::{Attacher, Attachment},
     base_models::base_models,
+    certificate,
     class::is_ours,
-    ir::{self, Action, Cluster, ClusterName, HttpListener, ListenerProtocol, Route, Upstream, VirtualHost},
-    listener::listeners,
+    ir::{
+        self, Action, Cluster, ClusterName, HttpListener, ListenerProtocol, Route, TlsChain, Upstream,
+        VirtualHost,
+    },
+    listener::{Listener, listeners},
     models::{self, Catalogue},
     pool::{self, Referrers},
     report::Reports,
     route::{CompiledRoute, Found},
     status,
-    virtual_host::Ports,
+    virtual_host::{Chain, Hosts, Ports},
 };
 use crate::{
     api::{HttpRoute, NamespacedName, Object},
@@ -60,7 +64,7 @@ pub fn resolve_again(
         return None;
     }
     let object = world.gateways.get(gateway)?;
-    let listeners = listeners(object, options);
+    let listeners = listeners(world, object, options, &mut memo.certificates);
     let mut attacher = Attacher::new(world, gateway, &listeners);
     let compiled = memo.compile(world, world.routes_of(gateway)).into_iter();
     let routes: Vec<RouteOf<'_>> = compiled
@@ -69,19 +73,24 @@ pub fn resolve_again(
     let found = &memo.found;
 
     let refusal = status::gateway_refusal(world, object);
-    let mut ports = Ports::new(if refusal.is_none() { &listeners } else { &[] });
-    if refusal.is_none() {
+    let served = refusal.is_none();
+    let mut ports = Ports::new(if served { &listeners } else { &[] });
+    if served {
         for route in &routes {
             ports.put(&route.compiled.matches, &route.listeners());
         }
     }
-    let ports = ports.into_sorted();
+    let ports = ports.into_chains(gateway);
     let clusters = clusters(&ports, found, options);
     let verifies = clusters.values().any(|cluster| pool::needs_trust(cluster));
     let ir = ir::Gateway {
         name: gateway.clone(),
-        listeners: sockets(world, ports, &clusters, gateway, options),
+        listeners: Sockets { world, clusters: &clusters, gateway, options, bases: None }
+            .all(&listeners, ports),
         clusters,
+        certificates: certificate::resources(
+            listeners.iter().filter(|l| l.is_served() && served).map(|l| &l.certificates),
+        ),
         picker_trust: options.picker_trust.clone().filter(|_| verifies),
     };
     let reports = Reports {
@@ -150,12 +159,8 @@ fn pools(routes: &[RouteOf<'_>], found: &Found) -> BTreeMap<NamespacedName, supe
 }
 
 /// The clusters that the routes name.
-fn clusters(
-    ports: &BTreeMap<u16, BTreeMap<String, Vec<Arc<Route>>>>,
-    found: &Found,
-    options: &Options,
-) -> Clusters {
-    let routes = ports.values().flat_map(BTreeMap::values).flatten();
+fn clusters(ports: &BTreeMap<u16, Vec<Chain>>, found: &Found, options: &Options) -> Clusters {
+    let routes = ports.values().flatten().flat_map(|chain| chain.hosts.values()).flatten();
     let names: BTreeSet<&ClusterName> = routes.flat_map(|route| targets(route)).collect();
     let clusters = found.clusters(names.into_iter()).into_iter();
     let secured = |cluster| match options.picker_trust {
@@ -176,54 +181,75 @@ fn targets(route: &Route) -> impl Iterator<Item = &ClusterName> {
     })
 }
 
-/// The sockets, with their virtual hosts.
-fn sockets(
-    world: &World,
-    ports: BTreeMap<u16, BTreeMap<String, Vec<Arc<Route>>>>,
-    clusters: &Clusters,
-    gateway: &NamespacedName,
-    options: &Options,
-) -> Vec<Arc<ir::Listener>> {
-    let is_picked = |name: &ClusterName| {
-        clusters.get(name).is_some_and(|cluster| matches!(cluster.upstream, Upstream::Pool(_, Some(_))))
-    };
-    // Read only where a route asks for base models, so that ConfigMaps do not touch other Gateways.
-    let mut known_bases: Option<BTreeMap<String, String>> = None;
-    let mut sockets = Vec::new();
-    for (port, hosts) in ports {
+/// Makes sockets, with their virtual hosts.
+struct Sockets<'a> {
+    world: &'a World,
+    clusters: &'a Clusters,
+    gateway: &'a NamespacedName,
+    options: &'a Options,
+    /// Read only where a route asks for base models, so that ConfigMaps do not touch other Gateways.
+    bases: Option<BTreeMap<String, String>>,
+}
+
+impl Sockets<'_> {
+    fn all(mut self, listeners: &[Listener<'_>], ports: BTreeMap<u16, Vec<Chain>>) -> Vec<Arc<ir::Listener>> {
+        let sockets = ports.into_iter().map(|(port, chains)| {
+            Arc::new(ir::Listener {
+                port,
+                bind_port: self.options.bind.bind_port(port),
+                addresses: self.options.addresses.get(self.gateway).cloned().unwrap_or_default(),
+                protocol: self.protocol(listeners, chains),
+            })
+        });
+        sockets.collect()
+    }
+
+    fn protocol(&mut self, listeners: &[Listener<'_>], chains: Vec<Chain>) -> ListenerProtocol {
+        let mut tls = Vec::new();
+        for chain in chains {
+            let listener = &listeners[chain.listener];
+            let http = self.http(&chain.hosts);
+            if !listener.is_tls() {
+                // A port in the clear is one chain.
+                return ListenerProtocol::Http(http);
+            }
+            tls.push(TlsChain {
+                server_name: listener.hostname.to_string(),
+                certificates: listener
+                    .certificates
+                    .certificates
+                    .iter()
+                    .map(|(name, _)| name.clone())
+                    .collect(),
+                http,
+            });
+        }
+        tls.sort_by(|a, b| a.server_name.cmp(&b.server_name));
+        ListenerProtocol::Https(tls)
+    }
+
+    fn http(&mut self, hosts: &Hosts) -> HttpListener {
+        let is_picked = |name: &ClusterName| {
+            let cluster = self.clusters.get(name);
+            cluster.is_some_and(|cluster| matches!(cluster.upstream, Upstream::Pool(_, Some(_))))
+        };
         let all = || hosts.values().flatten().map(|route| &**route);
         let model_headers = models::headers(all());
         let uses_pickers = all().any(|route| targets(route).any(is_picked));
         let base_models = match model_headers.iter().any(|header| header == models::BASE_MODEL_HEADER) {
-            true => known_bases.get_or_insert_with(|| base_models(world)).clone(),
+            true => self.bases.get_or_insert_with(|| base_models(self.world)).clone(),
             false => BTreeMap::new(),
         };
-        let mut catalogue = Catalogue::new(world, clusters, &base_models);
+        let mut catalogue = Catalogue::new(self.world, self.clusters, &base_models);
         let mut virtual_hosts = Vec::with_capacity(hosts.len());
-        for (hostname, routes) in &hosts {
-            virtual_hosts.push((hostname.clone(), catalogue.models(routes)));
+        for (hostname, routes) in hosts {
+            virtual_hosts.push(Arc::new(VirtualHost {
+                hostname: hostname.clone(),
+                models: catalogue.models(routes),
+                models_path_is_routed: models::models_path_is_routed(routes),
+                routes: routes.clone(),
+            }));
         }
-        let virtual_hosts =
-            virtual_hosts.into_iter().zip(hosts.values()).map(|((hostname, models), routes)| {
-                Arc::new(VirtualHost {
-                    hostname,
-                    models_path_is_routed: models::models_path_is_routed(routes),
-                    routes: routes.clone(),
-                    models,
-                })
-            });
-        let virtual_hosts = virtual_hosts.collect();
-        sockets.push(Arc::new(ir::Listener {
-            port,
-            bind_port: options.bind.bind_port(port),
-            addresses: options.addresses.get(gateway).cloned().unwrap_or_default(),
-            protocol: ListenerProtocol::Http(HttpListener {
-                virtual_hosts,
-                model_headers,
-                base_models,
-                uses_pickers,
-            }),
-        }));
+        HttpListener { virtual_hosts, model_headers, base_models, uses_pickers }
     }
-    sockets
 }

@@ -53,6 +53,7 @@ pub(super) fn gateway(
         supported_kinds: listener.kinds.clone(),
         attached_routes: attached.get(&index).copied().unwrap_or_default(),
         conditions: listener_conditions(index, listener),
+        served: listener.is_served(),
     });
     GatewayReport {
         generation: gateway.metadata.generation,
@@ -63,8 +64,15 @@ pub(super) fn gateway(
 
 /// Accepted while any listener is served; the reason tells whether all are.
 fn accepted(gateway: &api::Gateway, listeners: &[Listener<'_>]) -> super::report::ConditionReport {
-    let problems =
-        condition::sentences(listeners.iter().filter_map(|l| l.problem.as_ref()).map(|p| &p.message));
+    let unresolved = |listener: &'_ Listener<'_>| match listener.certificates.unresolved.first() {
+        Some((_, message)) if !listener.is_served() => Some(message.clone()),
+        _ => None,
+    };
+    let problem = |listener: &'_ Listener<'_>| match &listener.problem {
+        Some(problem) => Some(problem.message.clone()),
+        None => unresolved(listener),
+    };
+    let problems = condition::sentences(listeners.iter().filter_map(problem));
     let ignored =
         [("tls", gateway.spec.tls.is_some()), ("allowedListeners", gateway.spec.allowed_listeners.is_some())];
     let ignored = ignored.into_iter().filter(|(_, set)| *set);
@@ -74,7 +82,7 @@ fn accepted(gateway: &api::Gateway, listeners: &[Listener<'_>]) -> super::report
         condition::no("Accepted", "ListenersNotValid", "spec.listeners: is empty; add a listener")
     } else if problems.is_empty() {
         condition::yes("Accepted", "Accepted", format!("all listeners are served{ignored}"))
-    } else if listeners.iter().any(Listener::is_served) {
+    } else if listeners.iter().any(Listener::is_accepted) {
         condition::yes("Accepted", "ListenersNotValid", format!("{problems}{ignored}"))
     } else {
         condition::no("Accepted", "ListenersNotValid", format!("{problems}{ignored}"))
@@ -83,7 +91,12 @@ fn accepted(gateway: &api::Gateway, listeners: &[Listener<'_>]) -> super::report
 
 fn listener_conditions(index: usize, listener: &Listener<'_>) -> Conditions {
     let accepted = match &listener.problem {
-        None => condition::yes("Accepted", "Accepted", "the listener is served"),
+        None if listener.is_served() => condition::yes("Accepted", "Accepted", "the listener is served"),
+        None => condition::yes(
+            "Accepted",
+            "Accepted",
+            "the listener is valid; it is served when its references resolve",
+        ),
         Some(problem) => condition::no("Accepted", problem.reason, problem.message.clone()),
     };
     let conflicted = match &listener.problem {
@@ -92,7 +105,10 @@ fn listener_conditions(index: usize, listener: &Listener<'_>) -> Conditions {
         }
         _ => condition::no("Conflicted", "NoConflicts", "no other listener is in the way"),
     };
-    let resolved = if listener.refused_kinds.is_empty() {
+    let resolved = if let Some((reason, _)) = listener.certificates.unresolved.first() {
+        let messages = listener.certificates.unresolved.iter().map(|(_, message)| message);
+        condition::no("ResolvedRefs", reason, condition::sentences(messages))
+    } else if listener.refused_kinds.is_empty() {
         condition::yes("ResolvedRefs", "ResolvedRefs", "all references resolve")
     } else {
         let message = format!(

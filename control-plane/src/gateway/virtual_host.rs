@@ -1,4 +1,4 @@
-//! Puts matches on ports and hostnames.
+//! Puts matches on ports, chains and hostnames.
 //!
 //! One virtual host for every hostname that a listener, or a route on it, names. Envoy chooses the most specific one
 //! for a request's host and does not look further, which gives listener isolation (GEP-3567) when two rules hold:
@@ -11,6 +11,9 @@
 //! listeners *.example.com and *;  route foo.example.com attached to "*":  owner is *.example.com ─▶ not put
 //! ```
 //!
+//! Inside TLS each listener has a chain of its own, which the client's server name chooses. A host that another listener
+//! of the port owns is refused there with 421, so that a client that reuses a connection opens another one.
+//!
 //! Among the routes of one listener the same holds: a host that some route names exactly does not fall back to routes
 //! with a covering wildcard.
 
@@ -21,10 +24,11 @@ use std::{
 
 use super::{
     hostname::Hostname,
-    ir::{Action, Redirect, Route},
+    ir::{Action, HeaderChanges, PathCondition, Redirect, Refusal, Route, RouteMatch},
     listener::Listener,
     route::CompiledMatch,
 };
+use crate::api::{Kind, NamespacedName, ObjectRef};
 
 /// All that is served on one port.
 #[derive(Debug, Default)]
@@ -32,6 +36,18 @@ pub(super) struct Port {
     /// The listener that owns each hostname.
     owners: BTreeMap<Hostname, usize>,
     hosts: BTreeMap<Hostname, Vec<CompiledMatch>>,
+}
+
+/// Hostnames with their routes, in order of precedence.
+pub(super) type Hosts = BTreeMap<String, Vec<Arc<Route>>>;
+
+/// What one chain of a port serves: all of a port in the clear, one listener of it inside TLS.
+#[derive(Debug)]
+pub(super) struct Chain {
+    /// The listener; the first of those that share the chain.
+    pub(super) listener: usize,
+    /// What it serves.
+    pub(super) hosts: Hosts,
 }
 
 /// The ports of a Gateway's served listeners.
@@ -64,19 +80,11 @@ impl<'a, 'w> Ports<'a, 'w> {
         }
     }
 
-    /// Ports with hostnames with routes in order of precedence.
-    pub(super) fn into_sorted(self) -> BTreeMap<u16, BTreeMap<String, Vec<Arc<Route>>>> {
-        let sorted = |port: u16, mut matches: Vec<CompiledMatch>| {
-            matches.sort_by(|a, b| a.precedence.cmp(&b.precedence));
-            matches.into_iter().map(|m| on_port(m, port)).collect()
-        };
-        let ports = self.ports.into_iter();
-        ports
-            .map(|(port, hosts)| {
-                let hosts = hosts.hosts.into_iter();
-                (port, hosts.map(|(host, matches)| (host.to_string(), sorted(port, matches))).collect())
-            })
-            .collect()
+    /// The chains of each port.
+    pub(super) fn into_chains(self, gateway: &NamespacedName) -> BTreeMap<u16, Vec<Chain>> {
+        let Self { listeners, ports } = self;
+        let chains = |(number, port): (u16, Port)| (number, port.into_chains(number, listeners, gateway));
+        ports.into_iter().map(chains).collect()
     }
 }
 
@@ -87,15 +95,59 @@ impl Port {
         }
         host.coverers().find_map(|coverer| self.owners.get(&coverer).copied())
     }
+
+    fn into_chains(self, number: u16, listeners: &[Listener<'_>], gateway: &NamespacedName) -> Vec<Chain> {
+        let Some(&first) = self.owners.values().min() else { return Vec::new() };
+        let tls = listeners[first].is_tls();
+        let mut chains: BTreeMap<usize, Hosts> = BTreeMap::new();
+        for (host, mut matches) in self.hosts.clone() {
+            let owner = if tls { self.owner(&host).unwrap_or(first) } else { first };
+            matches.sort_by(|a, b| a.precedence.cmp(&b.precedence));
+            let routes = matches.into_iter().map(|m| on_port(m, number, tls)).collect();
+            chains.entry(owner).or_default().insert(host.to_string(), routes);
+        }
+        for (listener, hosts) in &mut chains {
+            for (host, _) in self.owners.iter().filter(|(_, owner)| tls && *owner != listener) {
+                hosts.insert(host.to_string(), vec![misdirected(gateway)]);
+            }
+        }
+        chains.into_iter().map(|(listener, hosts)| Chain { listener, hosts }).collect()
+    }
 }
 
-/// Fills in the listener's port where a redirect goes to it.
-fn on_port(m: CompiledMatch, port: u16) -> Arc<Route> {
+/// Fills in the listener's port where a redirect goes to it; the port that a scheme has anyway is not shown.
+fn on_port(m: CompiledMatch, port: u16, tls: bool) -> Arc<Route> {
     match &m.route.action {
-        Action::Redirect(redirect) if m.redirects_to_listener_port && port != 80 => {
-            let action = Action::Redirect(Redirect { port: Some(port), ..redirect.clone() });
+        Action::Redirect(redirect) if redirect.scheme.is_none() => {
+            let to = redirect.port.or_else(|| m.redirects_to_listener_port.then_some(port));
+            let to = to.filter(|&to| to != if tls { 443 } else { 80 });
+            if to == redirect.port {
+                return m.route;
+            }
+            let action = Action::Redirect(Redirect { port: to, ..redirect.clone() });
             Arc::new(Route { action, ..Route::clone(&m.route) })
         }
         _ => m.route,
     }
+}
+
+/// The answer to requests for a host of another listener of the port (RFC 9110, 15.5.20; GEP-3567).
+fn misdirected(gateway: &NamespacedName) -> Arc<Route> {
+    Arc::new(Route {
+        name: format!("gateway/{}/{}/misdirected", gateway.namespace, gateway.name),
+        origin: ObjectRef::new(Kind::Gateway, gateway.clone()),
+        matches: RouteMatch {
+            path: PathCondition::Prefix("/".into()),
+            headers: Vec::new(),
+            query: Vec::new(),
+            method: None,
+        },
+        action: Action::Refuse(Refusal {
+            status: 421,
+            reason: "misdirected_request".into(),
+            message: "This connection was opened for another host name. Open a new connection for this host."
+                .into(),
+        }),
+        response_headers: HeaderChanges::default(),
+    })
 }

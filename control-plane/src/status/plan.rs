@@ -152,7 +152,11 @@ fn push_parent(plan: &mut Plan, object: &ObjectRef, entry: Value) {
 
 fn gateway(report: &GatewayReport, facts: &Facts) -> Value {
     let accepted = is_true(&report.conditions, "Accepted");
-    let programmed = programmed(accepted, facts);
+    let programmed =
+        match accepted && !report.listeners.is_empty() && report.listeners.iter().all(|l| !l.served) {
+            true => invalid("no listener is served: see their conditions"),
+            false => programmed(accepted, facts),
+        };
     let mut own = conditions(&report.conditions, report.generation);
     own.push(condition(&programmed, report.generation));
     let listeners: Vec<_> = report
@@ -160,12 +164,9 @@ fn gateway(report: &GatewayReport, facts: &Facts) -> Value {
         .iter()
         .map(|listener| {
             let mut own = conditions(&listener.conditions, report.generation);
-            let valid =
-                is_true(&listener.conditions, "Accepted") && !is_false(&listener.conditions, "ResolvedRefs");
-            let state = if valid {
-                programmed.clone()
-            } else {
-                invalid("the listener is not accepted: see its other conditions")
+            let state = match listener.served {
+                true => programmed.clone(),
+                false => invalid("the listener is not served: see its other conditions"),
             };
             own.push(condition(&state, report.generation));
             json!({
@@ -221,10 +222,6 @@ fn invalid(message: &str) -> ConditionReport {
 
 fn is_true(conditions: &Conditions, kind: &str) -> bool {
     conditions.iter().any(|c| c.kind == kind && c.status == ConditionStatus::True)
-}
-
-fn is_false(conditions: &Conditions, kind: &str) -> bool {
-    conditions.iter().any(|c| c.kind == kind && c.status == ConditionStatus::False)
 }
 
 fn conditions(reports: &Conditions, generation: i64) -> Vec<Value> {

@@ -17,7 +17,7 @@ use crate::{
 pub struct Cache {
     pub(super) clusters: ByIdentity<Cluster>,
     pub(super) endpoints: ByIdentity<EndpointSet>,
-    pub(super) hosts: BTreeMap<(u16, String), EncodedHost>,
+    pub(super) hosts: BTreeMap<(String, String), EncodedHost>,
 }
 
 /// Resources by the address of what they were made from, which is held so that the address stays its own.

@@ -38,19 +38,21 @@ use envoy_types::pb::{
 
 use super::{
     access_log, errors, extproc, model_scanner,
-    names::{self, MODEL_FILTER, OWNED_HEADERS, PICKER_FILTER, REFUSE_FILTER, TOKEN_FILTER},
+    names::{MODEL_FILTER, OWNED_HEADERS, PICKER_FILTER, REFUSE_FILTER, TOKEN_FILTER},
     route::REFUSE_SCRIPT,
     settings::{HeadersWithUnderscores, Settings},
     value::{ads, any, boolean, duration, extension, inline, seconds, uint32},
 };
 use crate::gateway::ir::HttpListener;
 
-/// The manager of a port. Its routes come by RDS.
-pub(super) fn manager(port: u16, http: &HttpListener, settings: &Settings) -> HttpConnectionManager {
-    let name = names::routes(port);
+/// The manager whose routes come by RDS under this name.
+pub(super) fn manager(routes: &str, http: &HttpListener, settings: &Settings) -> HttpConnectionManager {
     HttpConnectionManager {
-        stat_prefix: name.clone(),
-        route_specifier: Some(RouteSpecifier::Rds(Rds { config_source: ads(), route_config_name: name })),
+        stat_prefix: routes.to_owned(),
+        route_specifier: Some(RouteSpecifier::Rds(Rds {
+            config_source: ads(),
+            route_config_name: routes.to_owned(),
+        })),
         http_filters: filters(http, settings),
         access_log: access_log::loggers(&settings.access_log),
         early_header_mutation_extensions: vec![extension(

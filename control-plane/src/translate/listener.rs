@@ -4,28 +4,43 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use envoy_types::pb::envoy::config::{
     core::v3::{Address, SocketAddress, TrafficDirection, address, socket_address::PortSpecifier},
-    listener::v3::{AdditionalAddress, Filter, FilterChain, Listener as PbListener, filter::ConfigType},
+    listener::v3::{
+        AdditionalAddress, Filter, FilterChain, FilterChainMatch, Listener as PbListener, ListenerFilter,
+        filter::ConfigType, listener_filter,
+    },
 };
+use envoy_types::pb::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
 
 use super::{
     hcm, names,
     settings::Settings,
-    value::{any, uint32},
+    tls,
+    value::{any, seconds, uint32},
 };
-use crate::gateway::ir::{HttpListener, Listener, ListenerProtocol};
+use crate::gateway::ir::{HttpListener, Listener, ListenerProtocol, TlsChain};
 
 /// The resource. Names depend on the port alone, so that edits update the listener in place instead of draining it.
 pub(super) fn listener(listener: &Listener, settings: &Settings) -> PbListener {
     let mut addresses = bind(listener).into_iter();
     let address = addresses.next();
-    let ListenerProtocol::Http(http) = &listener.protocol;
+    let (filter_chains, default_filter_chain, listener_filters) = match &listener.protocol {
+        ListenerProtocol::Http(http) => {
+            (Vec::new(), Some(chain(names::routes(listener.port), http, settings)), Vec::new())
+        }
+        ListenerProtocol::Https(chains) => {
+            let chains = chains.iter().map(|chain| tls_chain(listener.port, chain, settings));
+            (chains.collect(), None, vec![server_names()])
+        }
+    };
     PbListener {
         name: names::listener(listener.port),
         address,
         additional_addresses: addresses
             .map(|address| AdditionalAddress { address: Some(address), ..Default::default() })
             .collect(),
-        default_filter_chain: Some(chain(listener.port, http, settings)),
+        filter_chains,
+        default_filter_chain,
+        listener_filters,
         // What a draining proxy closes; its status listener stays open (bootstrap).
         traffic_direction: TrafficDirection::Inbound.into(),
         per_connection_buffer_limit_bytes: uint32(32 << 10),
@@ -37,13 +52,22 @@ pub(super) fn listener(listener: &Listener, settings: &Settings) -> PbListener {
 
 /// What of a listener its LDS resource is made from.
 pub(super) fn source(listener: &Listener) -> impl std::hash::Hash {
-    let ListenerProtocol::Http(http) = &listener.protocol;
+    let of_http = |http: &HttpListener| (http.uses_pickers, !http.model_headers.is_empty());
+    let of_tls = match &listener.protocol {
+        ListenerProtocol::Http(_) => None,
+        ListenerProtocol::Https(chains) => Some(
+            chains
+                .iter()
+                .map(|chain| (chain.server_name.clone(), chain.certificates.clone()))
+                .collect::<Vec<_>>(),
+        ),
+    };
     (
         listener.port,
         listener.bind_port,
         listener.addresses.clone(),
-        http.uses_pickers,
-        !http.model_headers.is_empty(),
+        listener.protocol.http().map(of_http).collect::<Vec<_>>(),
+        of_tls,
         hcm::scripts(),
     )
 }
@@ -69,13 +93,37 @@ pub(super) fn socket(ip: IpAddr, port: u16) -> Address {
     }
 }
 
-fn chain(port: u16, http: &HttpListener, settings: &Settings) -> FilterChain {
+fn chain(name: String, http: &HttpListener, settings: &Settings) -> FilterChain {
     FilterChain {
-        name: names::routes(port),
         filters: vec![Filter {
             name: "envoy.filters.network.http_connection_manager".to_owned(),
-            config_type: Some(ConfigType::TypedConfig(any(&hcm::manager(port, http, settings)))),
+            config_type: Some(ConfigType::TypedConfig(any(&hcm::manager(&name, http, settings)))),
         }],
+        name,
+        ..Default::default()
+    }
+}
+
+/// The chain of one server name. `*` takes clients that name none, too.
+fn tls_chain(port: u16, tls: &TlsChain, settings: &Settings) -> FilterChain {
+    let names = Some(&tls.server_name).filter(|name| *name != "*");
+    FilterChain {
+        filter_chain_match: Some(FilterChainMatch {
+            server_names: names.into_iter().cloned().collect(),
+            transport_protocol: "tls".to_owned(),
+            ..Default::default()
+        }),
+        transport_socket: Some(tls::terminates(&tls.certificates)),
+        transport_socket_connect_timeout: seconds(10),
+        ..chain(names::tls_routes(port, &tls.server_name), &tls.http, settings)
+    }
+}
+
+/// Reads the server name from a client's first message.
+fn server_names() -> ListenerFilter {
+    ListenerFilter {
+        name: "envoy.filters.listener.tls_inspector".to_owned(),
+        config_type: Some(listener_filter::ConfigType::TypedConfig(any(&TlsInspector::default()))),
         ..Default::default()
     }
 }

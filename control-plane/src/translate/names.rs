@@ -51,3 +51,8 @@ pub(super) fn listener(port: u16) -> String {
 pub(super) fn routes(port: u16) -> String {
     format!("http-{port}")
 }
+
+/// The RouteConfiguration of one server name on a port; also its filter chain and stat prefix.
+pub(super) fn tls_routes(port: u16, server_name: &str) -> String {
+    format!("https-{port}/{server_name}")
+}

@@ -73,6 +73,13 @@ pub fn snapshot(
         });
         snapshot.insert(ResourceType::Secret, secret);
     }
+    for (name, certificate) in &ir.certificates {
+        let version = Version::of(TRANSLATION_SALT, certificate);
+        let secret = share(known(ResourceType::Secret, name.as_str()), version, || {
+            resource(name.as_str(), version, &tls::certificate(name, certificate))
+        });
+        snapshot.insert(ResourceType::Secret, secret);
+    }
     cache.clusters.sweep();
     cache.endpoints.sweep();
 
@@ -85,36 +92,47 @@ pub fn snapshot(
             resource(&name, version, &listener::listener(source, settings))
         });
         snapshot.insert(ResourceType::Listener, listener);
-        let ListenerProtocol::Http(http) = &source.protocol;
-        let hosts = encode_hosts(source, http, ir, settings, clusters, &mut last);
-        let name = names::routes(source.port);
-        let of_hosts: Vec<_> = hosts.iter().map(|h| h.version).collect();
-        let version = Version::of(TRANSLATION_SALT, &(&name, of_hosts));
-        let routes = share(known(ResourceType::Route, &name), version, || Resource {
-            name: name.as_str().into(),
-            version,
-            any: route_configuration(&name, &hosts),
-        });
-        snapshot.insert(ResourceType::Route, routes);
-        let keys = http.virtual_hosts.iter().map(|h| (source.port, h.hostname.clone()));
-        cache.hosts.extend(keys.zip(hosts));
+        for (name, http) in route_sources(source) {
+            let hosts = encode_hosts(&name, http, ir, settings, clusters, &mut last);
+            let of_hosts: Vec<_> = hosts.iter().map(|h| h.version).collect();
+            let version = Version::of(TRANSLATION_SALT, &(&name, of_hosts));
+            let routes = share(known(ResourceType::Route, &name), version, || Resource {
+                name: name.as_str().into(),
+                version,
+                any: route_configuration(&name, &hosts),
+            });
+            snapshot.insert(ResourceType::Route, routes);
+            let keys = http.virtual_hosts.iter().map(|h| (name.clone(), h.hostname.clone()));
+            cache.hosts.extend(keys.zip(hosts));
+        }
     }
     snapshot
 }
 
+/// The RouteConfigurations of a socket, by name.
+fn route_sources(listener: &Listener) -> Vec<(String, &HttpListener)> {
+    match &listener.protocol {
+        ListenerProtocol::Http(http) => vec![(names::routes(listener.port), http)],
+        ListenerProtocol::Https(chains) => chains
+            .iter()
+            .map(|chain| (names::tls_routes(listener.port, &chain.server_name), &chain.http))
+            .collect(),
+    }
+}
+
 fn encode_hosts(
-    listener: &Listener,
+    routes: &str,
     http: &HttpListener,
     ir: &Gateway,
     settings: &Settings,
     clusters: Version,
-    last: &mut BTreeMap<(u16, String), EncodedHost>,
+    last: &mut BTreeMap<(String, String), EncodedHost>,
 ) -> Vec<EncodedHost> {
     let base = http.model_headers.iter().any(|h| h == BASE_MODEL_HEADER) || !http.base_models.is_empty();
     let context = Context { clusters: &ir.clusters, settings, base };
     let version = virtual_host::context_version(http, &context, clusters);
     let encode = |host: &Arc<VirtualHost>| {
-        let previous = last.remove(&(listener.port, host.hostname.clone()));
+        let previous = last.remove(&(routes.to_owned(), host.hostname.clone()));
         virtual_host::encode(host, http, &context, version, previous)
     };
     http.virtual_hosts.iter().map(encode).collect()

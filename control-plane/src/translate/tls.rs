@@ -1,16 +1,18 @@
-//! TLS to pickers.
+//! TLS of listeners, and to pickers.
 //!
 //! ```text
+//! chain of a listener         ─ SDS over ADS ─▶ Secret secret/<namespace>/<name>
 //! cluster of a managed picker ─ SDS over ADS ─▶ Secret signalbox/authorities (one for all clusters)
 //! ```
 //!
+//! A renewed certificate replaces its secret: listeners and their connections stay as they are.
 //! A new authority replaces the one secret: clusters and their connections stay as they are.
 
 use envoy_types::pb::envoy::{
     config::core::v3::{TransportSocket, transport_socket},
     extensions::transport_sockets::tls::v3::{
-        CertificateValidationContext, CommonTlsContext, SdsSecretConfig, Secret, SubjectAltNameMatcher,
-        UpstreamTlsContext,
+        CertificateValidationContext, CommonTlsContext, DownstreamTlsContext, SdsSecretConfig, Secret,
+        SubjectAltNameMatcher, TlsCertificate, UpstreamTlsContext,
         common_tls_context::{CombinedCertificateValidationContext, ValidationContextType},
         secret,
         subject_alt_name_matcher::SanType,
@@ -18,9 +20,38 @@ use envoy_types::pb::envoy::{
 };
 
 use super::value::{ads, any, exact, inline};
+use crate::gateway::ir::{Certificate, CertificateName};
 
 /// The secret with the authorities of managed pickers.
 pub(super) const TRUST: &str = "signalbox/authorities";
+
+/// A listener's certificate.
+pub(super) fn certificate(name: &CertificateName, certificate: &Certificate) -> Secret {
+    let pair = TlsCertificate {
+        certificate_chain: Some(inline(&certificate.chain)),
+        private_key: Some(inline(&certificate.key)),
+        ..Default::default()
+    };
+    Secret { name: name.as_str().to_owned(), r#type: Some(secret::Type::TlsCertificate(pair)) }
+}
+
+/// TLS ends here, with one of the certificates.
+pub(super) fn terminates(certificates: &[CertificateName]) -> TransportSocket {
+    let reference =
+        |name: &CertificateName| SdsSecretConfig { name: name.as_str().to_owned(), sds_config: ads() };
+    let context = DownstreamTlsContext {
+        common_tls_context: Some(CommonTlsContext {
+            alpn_protocols: vec!["h2".to_owned(), "http/1.1".to_owned()],
+            tls_certificate_sds_secret_configs: certificates.iter().map(reference).collect(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    TransportSocket {
+        name: "envoy.transport_sockets.tls".to_owned(),
+        config_type: Some(transport_socket::ConfigType::TypedConfig(any(&context))),
+    }
+}
 
 /// The secret.
 pub(super) fn trust(pem: &str) -> Secret {

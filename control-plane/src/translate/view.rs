@@ -21,10 +21,11 @@ pub fn view(snapshot: &Snapshot) -> Value {
         let resources: Map<_, _> = snapshot
             .of(kind)
             .map(|r| {
-                (
-                    r.name.as_ref().to_owned(),
-                    json!({"version": r.version.to_string(), "resource": open(&r.any)}),
-                )
+                let mut resource = open(&r.any);
+                if let Some(key) = resource.pointer_mut("/tlsCertificate/privateKey") {
+                    *key = json!("(hidden)");
+                }
+                (r.name.as_ref().to_owned(), json!({"version": r.version.to_string(), "resource": resource}))
             })
             .collect();
         (!resources.is_empty()).then(|| (title(kind).to_owned(), Value::Object(resources)))

@@ -22,7 +22,13 @@ pub(crate) fn nn(text: &str) -> NamespacedName {
 pub(crate) fn case(listeners: Vec<Listener>) -> Case {
     let listeners = listeners.into_iter().map(Arc::new).collect();
     Case {
-        ir: Gateway { name: nn("infra/edge"), listeners, clusters: BTreeMap::new(), picker_trust: None },
+        ir: Gateway {
+            name: nn("infra/edge"),
+            listeners,
+            clusters: BTreeMap::new(),
+            picker_trust: None,
+            certificates: BTreeMap::new(),
+        },
         endpoints: BTreeMap::new(),
     }
 }
@@ -33,6 +39,12 @@ impl Case {
         let set = EndpointSet { cluster: name.clone(), endpoints };
         self.endpoints.insert(name.clone(), Arc::new(set));
         self.ir.clusters.insert(name.clone(), Arc::new(Cluster { name, upstream, protocol }));
+        self
+    }
+
+    pub(crate) fn certificate(mut self, secret: &str, chain: &str) -> Self {
+        let certificate = Certificate { chain: chain.to_owned(), key: "a key".to_owned() };
+        self.ir.certificates.insert(CertificateName::new(&nn(secret)), Arc::new(certificate));
         self
     }
 
@@ -82,6 +94,17 @@ pub(crate) fn listener(port: u16, addresses: &[&str], http: HttpListener) -> Lis
         addresses: addresses.iter().map(|a| a.parse::<IpAddr>().unwrap()).collect(),
         protocol: ListenerProtocol::Http(http),
     }
+}
+
+/// A listener with a chain for each server name, which one Secret of that name proves.
+pub(crate) fn tls(port: u16, chains: Vec<(&str, &str, HttpListener)>) -> Listener {
+    let chains = chains.into_iter().map(|(server_name, secret, http)| TlsChain {
+        server_name: server_name.to_owned(),
+        certificates: vec![CertificateName::new(&nn(secret))],
+        http,
+    });
+    let protocol = ListenerProtocol::Https(chains.collect());
+    Listener { protocol, ..listener(port, &[], http(vec![])) }
 }
 
 pub(crate) fn http(hosts: Vec<VirtualHost>) -> HttpListener {

@@ -26,6 +26,7 @@ pub(crate) fn all() -> Vec<(&'static str, Case, Settings)> {
         ("http-features", http_features(), Settings { access_log: AccessLog::None, ..Settings::default() }),
         ("refusals", refusals(), other.clone()),
         ("sockets", sockets(), other),
+        ("tls", tls_listeners(), Settings { access_log: AccessLog::None, ..Settings::default() }),
         ("nothing-attached", case(vec![listener(80, &[], http(vec![]))]), Settings::default()),
     ]
 }
@@ -196,4 +197,20 @@ fn sockets() -> Case {
         listener(8080, &["::"], http(hosts())),
     ])
     .service("apps/a", Protocol::Http1, &["10.0.0.1:80"])
+}
+
+/// Two server names on one port with their own routes and certificates.
+fn tls_listeners() -> Case {
+    let hosts = |name: &str, backend: &str| vec![host(name, vec![route("all", "/", only(service(backend)))])];
+    case(vec![tls(
+        443,
+        vec![
+            ("*", "apps/any", http(hosts("*", "apps/a"))),
+            ("*.example.com", "apps/example", http(hosts("*.example.com", "apps/b"))),
+        ],
+    )])
+    .certificate("apps/any", "one")
+    .certificate("apps/example", "two")
+    .service("apps/a", Protocol::Http1, &["10.0.0.1:80"])
+    .service("apps/b", Protocol::Http1, &["10.0.0.2:80"])
 }

@@ -66,10 +66,25 @@ pub(crate) fn wrap(view: &Value, endpoints: Endpoints) -> Value {
     };
     let mut listeners = resources("listeners");
     for listener in &mut listeners {
-        let manager = &mut listener["defaultFilterChain"]["filters"][0]["typedConfig"];
-        let rds = manager.as_object_mut().unwrap().remove("rds").unwrap();
-        let name = rds["routeConfigName"].as_str().unwrap();
-        manager["routeConfig"] = strip(view["routes"][name]["resource"].clone());
+        let listener = listener.as_object_mut().unwrap();
+        let mut chains: Vec<&mut Value> = Vec::new();
+        for (key, value) in listener {
+            match key.as_str() {
+                "defaultFilterChain" => chains.push(value),
+                "filterChains" => chains.extend(value.as_array_mut().unwrap()),
+                _ => {}
+            }
+        }
+        for chain in chains {
+            let manager = &mut chain["filters"][0]["typedConfig"];
+            let rds = manager.as_object_mut().unwrap().remove("rds").unwrap();
+            let name = rds["routeConfigName"].as_str().unwrap();
+            manager["routeConfig"] = strip(view["routes"][name]["resource"].clone());
+            if endpoints == Endpoints::Inline {
+                // Secrets come over ADS, which is not there.
+                chain.as_object_mut().unwrap().remove("transportSocket");
+            }
+        }
     }
     let mut clusters = resources("clusters");
     if endpoints == Endpoints::Inline {

@@ -22,8 +22,7 @@ fn anew(ir: &Gateway) -> Gateway {
     let mut ir = ir.clone();
     for listener in &mut ir.listeners {
         let mut copy = (**listener).clone();
-        let ListenerProtocol::Http(http) = &mut copy.protocol;
-        for host in &mut http.virtual_hosts {
+        for host in copy.protocol.http_mut().flat_map(|http| &mut http.virtual_hosts) {
             let mut copy = (**host).clone();
             copy.routes.iter_mut().for_each(|r| *r = Arc::new((**r).clone()));
             *host = Arc::new(copy);
@@ -37,7 +36,7 @@ fn anew(ir: &Gateway) -> Gateway {
 /// Changes a route of the first virtual host.
 fn with_other_route(ir: &Gateway, change: impl FnOnce(&mut Route)) -> Gateway {
     let mut ir = ir.clone();
-    let ListenerProtocol::Http(http) = &mut Arc::make_mut(&mut ir.listeners[0]).protocol;
+    let http = Arc::make_mut(&mut ir.listeners[0]).protocol.http_mut().next().unwrap();
     change(Arc::make_mut(&mut Arc::make_mut(&mut http.virtual_hosts[0]).routes[0]));
     ir
 }
@@ -64,7 +63,7 @@ fn a_changed_route_changes_its_route_configuration_only_and_as_if_made_anew() {
     for (_, case, settings) in cases::all().into_iter().take(4) {
         let mut cache = Cache::default();
         let first = snapshot(&case.ir, &case.endpoints, &settings, None, &mut cache);
-        let ListenerProtocol::Http(http) = &case.ir.listeners[0].protocol;
+        let http = case.ir.listeners[0].protocol.http().next().unwrap();
         if http.virtual_hosts[0].routes.is_empty() {
             continue;
         }

@@ -198,6 +198,7 @@ fn snapshot(trust: &str, port: u16) -> Arc<control_plane::xds::Snapshot> {
         listeners: Vec::new(),
         clusters: [(name.clone(), Arc::new(cluster))].into(),
         picker_trust: Some(trust.into()),
+        certificates: std::collections::BTreeMap::new(),
     };
     let endpoint = ir::Endpoint {
         address: "127.0.0.1".parse().unwrap(),

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
-use super::{Cluster, ClusterName, Route};
+use super::{Certificate, CertificateName, Cluster, ClusterName, Route};
 use crate::api::NamespacedName;
 
 /// One Gateway, resolved: all that its fleet of Envoys needs to know, endpoints aside.
@@ -16,6 +16,8 @@ pub struct Gateway {
     pub clusters: BTreeMap<ClusterName, Arc<Cluster>>,
     /// Authorities of managed pickers, PEM; only where a cluster verifies one.
     pub picker_trust: Option<Arc<str>>,
+    /// Every certificate that a listener names.
+    pub certificates: BTreeMap<CertificateName, Arc<Certificate>>,
 }
 
 /// One socket of the proxies.
@@ -36,7 +38,41 @@ pub struct Listener {
 pub enum ListenerProtocol {
     /// Cleartext HTTP/1.1 and HTTP/2.
     Http(HttpListener),
-    // TLS, TCP and UDP join here with their own variants.
+    /// TLS that ends here, HTTP/1.1 and HTTP/2 in it: one chain for each of the Gateway's listeners on the port, sorted
+    /// by server name.
+    Https(Vec<TlsChain>),
+}
+
+impl ListenerProtocol {
+    /// The HTTP sides of the socket: one, or one for each chain.
+    pub fn http(&self) -> impl Iterator<Item = &HttpListener> {
+        let (plain, chains) = match self {
+            Self::Http(http) => (Some(http), &[][..]),
+            Self::Https(chains) => (None, &chains[..]),
+        };
+        plain.into_iter().chain(chains.iter().map(|chain| &chain.http))
+    }
+
+    /// As [`Self::http`], to change.
+    pub fn http_mut(&mut self) -> impl Iterator<Item = &mut HttpListener> {
+        let (plain, chains) = match self {
+            Self::Http(http) => (Some(http), &mut [][..]),
+            Self::Https(chains) => (None, &mut chains[..]),
+        };
+        plain.into_iter().chain(chains.iter_mut().map(|chain| &mut chain.http))
+    }
+}
+
+/// What is served to clients that ask for one server name (SNI).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TlsChain {
+    /// `*`, `*.example.com` or `api.example.com`; the most specific that covers the client's is taken, `*` where it
+    /// names none.
+    pub server_name: String,
+    /// Certificates to choose from, in the listener's order; never empty.
+    pub certificates: Vec<CertificateName>,
+    /// What is spoken inside. Hosts that are another chain's are there too, to be refused with 421 (GEP-3567).
+    pub http: HttpListener,
 }
 
 /// An HTTP socket.

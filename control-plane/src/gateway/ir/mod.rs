@@ -5,20 +5,22 @@
 //! Envoy resource is the hash of the part of the representation that it was made from.
 //!
 //! ```text
-//! Gateway ── listeners: Listener (one per port) ── HttpListener ── VirtualHost (one per hostname) ── Route
+//! Gateway ── listeners: Listener (one per port) ── [TlsChain] ── HttpListener ── VirtualHost (one per hostname) ── Route
 //!    └────── clusters: Cluster (Service port | InferencePool | picker), named by Route ── Forward ── WeightedBackend
 //! Endpoints (per cluster, with its own revision) live beside the Gateway, so that they change without it.
 //! ```
 
+mod certificate;
 mod cluster;
 mod endpoint;
 mod listener;
 mod route;
 mod share;
 
+pub use certificate::{Certificate, CertificateName};
 pub use cluster::{Cluster, ClusterName, Picker, PickerMode, PickerSecurity, Protocol, Upstream};
 pub use endpoint::{Accelerator, Endpoint, EndpointSet, EndpointState};
-pub use listener::{Gateway, HttpListener, Listener, ListenerProtocol, ModelEntry, VirtualHost};
+pub use listener::{Gateway, HttpListener, Listener, ListenerProtocol, ModelEntry, TlsChain, VirtualHost};
 pub use route::{
     Action, Forward, HeaderChanges, HeaderCondition, Mirror, PathChange, PathCondition, QueryCondition,
     Redirect, Refusal, Rewrite, Route, RouteMatch, TextMatch, WeightedBackend,

@@ -5,13 +5,16 @@ use std::{
     sync::Arc,
 };
 
-use super::{Gateway, Listener, ListenerProtocol, Route, VirtualHost};
+use super::{Gateway, HttpListener, Listener, ListenerProtocol, Route, VirtualHost};
 
 impl Gateway {
     /// Replaces every part that equals its counterpart in `previous` by that counterpart. The content stays the same.
     pub fn share_with(&mut self, previous: &Self) {
         for (name, cluster) in &mut self.clusters {
             share(cluster, previous.clusters.get(name));
+        }
+        for (name, certificate) in &mut self.certificates {
+            share(certificate, previous.certificates.get(name));
         }
         let held: BTreeMap<u16, &Arc<Listener>> = previous.listeners.iter().map(|l| (l.port, l)).collect();
         for listener in &mut self.listeners {
@@ -23,16 +26,30 @@ impl Gateway {
 }
 
 fn share_listener(listener: &mut Arc<Listener>, held: &Arc<Listener>) {
-    let ListenerProtocol::Http(before) = &held.protocol;
+    match (&mut Arc::make_mut(listener).protocol, &held.protocol) {
+        (ListenerProtocol::Http(http), ListenerProtocol::Http(held)) => share_hosts(http, held),
+        (ListenerProtocol::Https(chains), ListenerProtocol::Https(held)) => {
+            let held: BTreeMap<&str, &HttpListener> =
+                held.iter().map(|chain| (chain.server_name.as_str(), &chain.http)).collect();
+            for chain in chains {
+                if let Some(held) = held.get(chain.server_name.as_str()) {
+                    share_hosts(&mut chain.http, held);
+                }
+            }
+        }
+        (ListenerProtocol::Http(_) | ListenerProtocol::Https(_), _) => {}
+    }
+    share(listener, Some(held));
+}
+
+fn share_hosts(http: &mut HttpListener, held: &HttpListener) {
     let hosts: HashMap<&str, &Arc<VirtualHost>> =
-        before.virtual_hosts.iter().map(|host| (host.hostname.as_str(), host)).collect();
-    let ListenerProtocol::Http(http) = &mut Arc::make_mut(listener).protocol;
+        held.virtual_hosts.iter().map(|host| (host.hostname.as_str(), host)).collect();
     for host in &mut http.virtual_hosts {
         if let Some(held) = hosts.get(host.hostname.as_str()) {
             share_routes(host, held);
         }
     }
-    share(listener, Some(held));
 }
 
 fn share_routes(host: &mut Arc<VirtualHost>, held: &Arc<VirtualHost>) {

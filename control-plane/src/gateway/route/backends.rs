@@ -85,7 +85,7 @@ impl<'w> Backends<'w> {
     }
 
     fn permitted(&self, from: &str, to_group: &str, to_kind: &str, to: &NamespacedName) -> Result<(), Fault> {
-        if grant::route_may_refer(self.world, from, to_group, to_kind, to) {
+        if grant::may_refer(self.world, ("HTTPRoute", from), to_group, to_kind, to) {
             return Ok(());
         }
         Err(Fault::not_permitted(format!(

@@ -177,15 +177,17 @@ fn redirect(
             "{field}.statusCode: {status} is no redirect that is served; use 301, 302, 303, 307 or 308"
         ));
     }
-    // Explicit port, else the scheme's own, else the listener's; a scheme's own port is never shown.
+    // Explicit port, else the scheme's own, else the listener's; a scheme's own port is never shown. Without a scheme
+    // it is the listener's, which is not known here.
     let well_known = match scheme.as_deref() {
-        Some("https") => 443,
-        _ => 80,
+        Some("https") => Some(443),
+        Some(_) => Some(80),
+        None => None,
     };
     let out = Redirect {
         hostname: hostname(field, redirect.hostname.as_deref())?,
         path: path(field, &redirect.path, rule)?,
-        port: redirect.port.filter(|&port| port != well_known),
+        port: redirect.port.filter(|&port| Some(port) != well_known),
         scheme,
         status,
     };

@@ -32,7 +32,7 @@ fn listeners_alone_and_together() {
             vec![format!("a {FINE}"), format!("b {}", refused("UnsupportedProtocol"))],
         ),
         (
-            "{name: b, port: 443, protocol: HTTPS}, {name: c, port: 53, protocol: UDP}",
+            "{name: b, port: 443, protocol: TLS}, {name: c, port: 53, protocol: UDP}",
             "False/ListenersNotValid",
             vec![
                 format!("b {}", refused("UnsupportedProtocol")),
@@ -105,9 +105,8 @@ fn what_refuses_the_whole_gateway() {
 
 #[test]
 fn messages_name_field_and_remedy() {
-    let resolved = gateway("listeners: [{name: s, port: 443, protocol: HTTPS}]");
-    let expected =
-        "spec.listeners[0] (s).protocol: HTTPS listeners are not served by this version; use protocol HTTP";
+    let resolved = gateway("listeners: [{name: s, port: 443, protocol: TLS}]");
+    let expected = "spec.listeners[0] (s).protocol: TLS listeners are not served by this version; use protocol HTTP or HTTPS";
     assert_eq!(message(&resolved.reports.gateway.conditions, "Accepted"), expected);
     assert_eq!(message(&resolved.reports.gateway.listeners[0].conditions, "Accepted"), expected);
 }

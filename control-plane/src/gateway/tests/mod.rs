@@ -13,6 +13,7 @@ mod parameters;
 mod pools;
 mod refs;
 mod rules;
+mod tls;
 
 use std::sync::Arc;
 
@@ -118,8 +119,7 @@ impl Resolved {
 
     fn port(&self, port: u16) -> &HttpListener {
         let listener = self.ir.listeners.iter().find(|listener| listener.port == port).expect("port");
-        let ListenerProtocol::Http(http) = &listener.protocol;
-        http
+        listener.protocol.http().next().expect("every socket has one")
     }
 
     fn hosts(&self, port: u16) -> Vec<&str> {
@@ -133,17 +133,32 @@ impl Resolved {
 
     /// The answer to a request: what the first match of the most specific virtual host does, or 404.
     fn ask(&self, port: u16, host: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> String {
-        let hosts = self.port(port).virtual_hosts.iter();
-        let covers = |name: &str| match name.strip_prefix('*') {
-            Some(suffix) => host.ends_with(suffix),
-            None => name == host,
-        };
-        let rank = |name: &str| (!name.starts_with('*'), name.len());
-        let host = hosts.filter(|h| covers(&h.hostname)).max_by_key(|h| rank(&h.hostname));
-        let routes = host.map(|h| h.routes.as_slice()).unwrap_or_default();
-        let found = routes.iter().find(|route| matches(route, method, path, headers));
-        found.map_or("404".into(), |route| action(&route.action))
+        answer(self.port(port), host, method, path, headers)
     }
+}
+
+/// What the chain of a server name, the most specific that covers it, answers to `GET path`.
+fn ask_tls(resolved: &Resolved, server_name: &str, host: &str, path: &str) -> String {
+    let ListenerProtocol::Https(chains) = &resolved.ir.listeners[0].protocol else { panic!("not TLS") };
+    let chains = chains.iter().filter(|chain| covers(&chain.server_name, server_name));
+    let chain = chains.max_by_key(|chain| specificity(&chain.server_name));
+    chain.map_or("reset".into(), |chain| answer(&chain.http, host, "GET", path, &[]))
+}
+
+fn covers(name: &str, host: &str) -> bool {
+    name.strip_prefix('*').map_or(name == host, |suffix| host.ends_with(suffix))
+}
+
+fn specificity(name: &str) -> (bool, usize) {
+    (!name.starts_with('*'), name.len())
+}
+
+fn answer(http: &HttpListener, host: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> String {
+    let hosts = http.virtual_hosts.iter();
+    let host = hosts.filter(|h| covers(&h.hostname, host)).max_by_key(|h| specificity(&h.hostname));
+    let routes = host.map(|h| h.routes.as_slice()).unwrap_or_default();
+    let found = routes.iter().find(|route| matches(route, method, path, headers));
+    found.map_or("404".into(), |route| action(&route.action))
 }
 
 fn matches(route: &Route, method: &str, target: &str, headers: &[(&str, &str)]) -> bool {

@@ -34,7 +34,7 @@ spec:
   - {{name: a, port: 8080, protocol: HTTP}}
   - {{name: b, port: 80, protocol: HTTP, hostname: b.com}}
   - {{name: c, port: 80, protocol: HTTP}}
-  - {{name: d, port: 443, protocol: HTTPS}}"
+  - {{name: d, port: 443, protocol: TLS}}"
     )
 }
 
@@ -90,7 +90,8 @@ fn a_class_with_wrong_parameters_keeps_its_gateways() {
     let classes = class_reports(&world, &options());
     assert_eq!(shown(&classes["p"].conditions, "Accepted"), "False/InvalidParameters");
     assert!(
-        message(&classes["p"].conditions, "Accepted").contains("GatewayParameters system/defaults spec.envoy.replicas")
+        message(&classes["p"].conditions, "Accepted")
+            .contains("GatewayParameters system/defaults spec.envoy.replicas")
     );
     let resolved = resolve(&world, &key("gw"), &options()).unwrap();
     assert_eq!(resolved.ir.listeners.len(), 2, "it keeps being served");

@@ -15,7 +15,7 @@ spec:
     protocol: HTTP
     allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {team: red}}}}
   - {name: nobody, port: 8100, protocol: HTTP, allowedRoutes: {namespaces: {from: None}}}
-  - {name: tls, port: 443, protocol: HTTPS}
+  - {name: tls, port: 443, protocol: TLS}
   - {name: grpc, port: 8110, protocol: HTTP, allowedRoutes: {kinds: [{kind: GRPCRoute}]}}
 ---
 kind: Namespace
