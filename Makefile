@@ -36,6 +36,10 @@ cluster: ## A Kubernetes cluster on this machine, without a container engine. Ne
 cluster-down: ## Ends it.
 	@integration-tests/cluster/down.sh
 
+.PHONY: cluster-demo
+cluster-demo: images ## The guide on a test cluster, with simulated model servers as Pods.
+	@integration-tests/cluster/demo.sh
+
 .PHONY: conformance
 conformance: images ## The Gateway API conformance suite: PROFILES=GATEWAY-HTTP,GATEWAY-GRPC SUITE=gateway-api|inference
 	@integration-tests/conformance/run.sh $(or $(SUITE),gateway-api) $(FLAGS)

@@ -26,7 +26,8 @@ archives=()
 while [ "$1" != -- ]; do archives+=("$1"); shift; done
 shift
 "$HERE/load.sh" "${archives[@]}"
-"$HERE/install.sh"
+"$HERE/install.sh" --set gatewayClass.parametersRef.name=small
+kubectl apply -f "$HERE/manifests/small.yaml" >&2
 
 report=$CONFORMANCE/reports/$suite.yaml
 mkdir -p "$CONFORMANCE/reports"

@@ -10,7 +10,10 @@ use crate::{
     api::{ConditionStatus, Object as _},
     gateway,
     pipeline::Pipeline,
-    source::FileSource,
+    source::{
+        FileSource,
+        cluster::{ClusterConfig, Finding, Verdict, preflight},
+    },
 };
 
 /// Checks a directory of manifests.
@@ -22,6 +25,9 @@ pub(super) struct Check {
     /// Directory of manifests.
     #[arg(default_value = ".")]
     dir: PathBuf,
+    /// Look at the cluster that kubectl would speak to instead: which CustomResourceDefinitions are missing or too old.
+    #[arg(long, conflicts_with = "dir")]
+    pre: bool,
 }
 
 impl Check {
@@ -30,6 +36,9 @@ impl Check {
     /// # Errors
     /// When the directory cannot be read.
     pub(super) fn run(self) -> Result<ExitCode> {
+        if self.pre {
+            return pre();
+        }
         let loaded = match FileSource::load(&self.dir) {
             Ok(loaded) => loaded,
             Err(diagnostics) => {
@@ -60,6 +69,27 @@ impl Check {
         ))?;
         Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(2) })
     }
+}
+
+/// Looks at a cluster before or after an installation.
+fn pre() -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let findings = runtime.block_on(async {
+        let client = ClusterConfig::default().connect().await?;
+        let findings = preflight(&client).await;
+        findings.map_err(|fault| anyhow::anyhow!("{}; {}", fault.message, fault.remedy))
+    })?;
+    for Finding { verdict, message } in &findings {
+        let word = match verdict {
+            Verdict::Fine => "ok",
+            Verdict::Note => "note",
+            Verdict::Problem => "PROBLEM",
+        };
+        print(&format!("{word:<8} {message}\n"))?;
+    }
+    let problems = findings.iter().filter(|finding| finding.verdict == Verdict::Problem).count();
+    print(&format!("{problems} problems\n"))?;
+    Ok(if problems == 0 { ExitCode::SUCCESS } else { ExitCode::from(2) })
 }
 
 /// Every condition that is not true, as `Kind ns/name: Type=Status Reason: message`; objects that nothing uses, too.

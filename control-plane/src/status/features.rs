@@ -5,9 +5,10 @@
 use std::collections::BTreeSet;
 
 /// Features that resolving and translating do, whatever the infrastructure.
-const SERVED: [&str; 26] = [
+const SERVED: [&str; 27] = [
     "Gateway",
     "GatewayHTTPListenerIsolation",
+    "GatewayHTTPSListenerDetectMisdirectedRequests",
     "GatewayPort8080",
     "HTTPRoute",
     "HTTPRoute303RedirectStatusCode",

@@ -30,7 +30,7 @@ fn params(ip: &str, drain: Drain) -> BootstrapParams {
 }
 
 /// The bootstrap with a listener, as the control plane would give it, that answers after `delay`.
-fn config(ip: &str, drain: Drain, delay: &str) -> Value {
+fn config(ip: &str, drain: Drain, (stat_prefix, delay): (&str, &str)) -> Value {
     const FILTERS: &str = "type.googleapis.com/envoy.extensions.filters";
     let mut config: Value = serde_json::from_str(&bootstrap(&params(ip, drain))).unwrap();
     config.as_object_mut().unwrap().remove("dynamic_resources");
@@ -49,7 +49,7 @@ fn config(ip: &str, drain: Drain, delay: &str) -> Value {
             "name": "envoy.filters.network.http_connection_manager",
             "typed_config": {
                 "@type": format!("{FILTERS}.network.http_connection_manager.v3.HttpConnectionManager"),
-                "stat_prefix": "http-8080",
+                "stat_prefix": stat_prefix,
                 "route_config": {"virtual_hosts": [{"name": "v", "domains": ["*"], "routes": [
                     {"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": "whole"}}},
                 ]}]},
@@ -92,7 +92,7 @@ async fn started(config: &Value, ip: &str) -> Envoy {
 async fn the_hook_is_answered_when_requests_have_ended() {
     let ip = address();
     let drain = Drain { token: "secret".to_owned(), least_seconds: 1, most_seconds: 50 };
-    let envoy = started(&config(&ip, drain, "4s"), &ip).await;
+    let envoy = started(&config(&ip, drain, ("https-8080/*.example.com", "4s")), &ip).await;
     let hook = format!("http://{ip}:19001/drain");
     for token in [None, Some("guess")] {
         assert_eq!(get(hook.clone(), token).await.unwrap().0, 404, "{token:?}");
@@ -116,7 +116,7 @@ async fn the_hook_is_answered_when_requests_have_ended() {
 async fn the_hook_does_not_wait_for_ever() {
     let ip = address();
     let drain = Drain { token: "secret".to_owned(), least_seconds: 1, most_seconds: 2 };
-    let envoy = started(&config(&ip, drain, "40s"), &ip).await;
+    let envoy = started(&config(&ip, drain, ("http-8080", "40s")), &ip).await;
     let url = format!("http://{ip}:8080/");
     let mut requests = tokio::task::JoinSet::new();
     requests.spawn(get(url, None));
@@ -149,4 +149,17 @@ fn envoy_accepts_an_identity() {
     let params = BootstrapParams { tls: Some(tls), ..params("127.0.0.1", drain) };
     let config = serde_json::from_str(&bootstrap(&params)).unwrap();
     validate(&config).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_without_listeners_ends_at_once() {
+    let ip = address();
+    let drain = Drain { token: "secret".to_owned(), least_seconds: 1, most_seconds: 50 };
+    let mut config: Value = serde_json::from_str(&bootstrap(&params(&ip, drain))).unwrap();
+    config.as_object_mut().unwrap().remove("dynamic_resources");
+    let envoy = started(&config, &ip).await;
+    let start = Instant::now();
+    let answer = get(format!("http://{ip}:19001/drain"), Some("secret")).await;
+    assert_eq!(answer.map(|(status, _)| status), Ok(200), "{}", envoy.log());
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 }

@@ -157,7 +157,7 @@ impl Definitions {
 }
 
 /// A definition; none when it is gone.
-async fn read(client: &Client, name: &str) -> Result<Option<Definition>, Fault> {
+pub(super) async fn read(client: &Client, name: &str) -> Result<Option<Definition>, Fault> {
     let (group, plural) = DEFINITIONS;
     let asked = Asked { verb: "get", group, plural };
     let request = http::Request::get(format!("/apis/{group}/v1/{plural}/{name}"))

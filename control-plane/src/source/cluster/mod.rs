@@ -21,6 +21,7 @@ mod follow;
 mod groups;
 mod metrics;
 mod object;
+mod preflight;
 mod served;
 mod state;
 mod table;
@@ -35,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use coalesce::Window;
 pub use fault::Fault;
+pub use preflight::{Finding, Verdict, preflight};
 pub use state::{Phase, Readiness, ResourceState, SourceState};
 pub use table::{RbacRule, rbac_rules};
 

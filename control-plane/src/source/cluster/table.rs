@@ -90,6 +90,7 @@ pub(super) const TABLE: &[Resource] = &[
     custom(Kind::InferenceModelRewrite, group::LLM_D, "inferencemodelrewrites", ALPHA),
     custom(Kind::InferenceModelRewrite, group::INFERENCE_X, "inferencemodelrewrites", ALPHA).superseded(),
     custom(Kind::InferenceModel, group::INFERENCE_X, "inferencemodels", ALPHA),
+    custom(Kind::GatewayParameters, group::SIGNALBOX, "gatewayparameters", &["v1alpha1"]),
     builtin(Kind::Namespace, group::CORE, "namespaces", Extent::Read),
     builtin(Kind::Service, group::CORE, "services", Extent::Read),
     builtin(Kind::EndpointSlice, group::DISCOVERY, "endpointslices", Extent::Read),
@@ -150,7 +151,7 @@ mod tests {
     #[test]
     fn every_kind_is_watched() {
         let watched: BTreeSet<_> = TABLE.iter().map(|resource| resource.kind).collect();
-        assert_eq!(watched.len(), 15, "{watched:?}");
+        assert_eq!(watched.len(), 16, "{watched:?}");
         let names: BTreeSet<_> = TABLE.iter().map(Resource::name).collect();
         assert_eq!(names.len(), TABLE.len());
     }

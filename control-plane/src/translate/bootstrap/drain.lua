@@ -3,11 +3,13 @@
 local function call(handle, cluster, method, path)
   local headers = { [":method"] = method, [":path"] = path, [":authority"] = cluster }
   local answer, body = handle:httpCall(cluster, headers, nil, 3000)
-  return answer[":status"] == "200" and body or nil
+  -- An answer without a body has none to give: no statistics is no active request.
+  if answer[":status"] ~= "200" then return nil end
+  return body or ""
 end
 
 local function active(handle)
-  local stats = call(handle, "admin", "GET", "/stats?filter=http.http-.*downstream_rq_active")
+  local stats = call(handle, "admin", "GET", "/stats?filter=http.https?-.*downstream_rq_active")
   if stats == nil then return nil end
   local sum = 0
   for value in string.gmatch(stats, ": (%d+)") do sum = sum + tonumber(value) end
