@@ -80,7 +80,7 @@ fn target<'a>(snapshot: &'a Snapshot, found: &Inference<'_>, rng: &mut fastrand:
 
 fn chain(found: &Inference<'_>, model: &str, body: &[u8]) -> Chain {
     let prompt = &body[found.prompt_at.clone()];
-    let mut chain = Chain::new(model, found.cache_salt, prompt.len());
+    let mut chain = Chain::new(&[model.as_bytes(), found.cache_salt], prompt.len());
     chain.push(prompt);
     chain
 }
