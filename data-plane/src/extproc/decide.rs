@@ -52,6 +52,7 @@ pub fn decide(
     let ticket = lane.gate.admit(priority).map_err(|shed| Undecided::Refused(shed.into()))?;
     let target = target(&snapshot, &found, rng);
     let chain = chain(&found, target.or(model).unwrap_or(""), question.body);
+    let block_tokens = chain.block_tokens(found.prompt_tokens);
     let ask = Ask {
         model: target.or(model).unwrap_or(""),
         prompt_tokens: found.prompt_tokens,
@@ -59,11 +60,13 @@ pub fn decide(
         priority,
         subset: question.subset,
         blocks: chain.blocks(),
+        block_tokens,
     };
-    let pick = picker::pick(pool, &ask, now, rng).map_err(|refusal| match refusal {
+    let mut pick = picker::pick(pool, &ask, now, rng).map_err(|refusal| match refusal {
         Refusal::NotSynced => Undecided::Unavailable(refusal.to_string()),
         refusal => Undecided::Refused(refusal.into()),
     })?;
+    pick.outcome.sent(chain.into_blocks(), block_tokens);
     let mut endpoints = String::with_capacity(24 * pick.endpoints.len());
     for (i, endpoint) in pick.endpoints.iter().enumerate() {
         let comma = if i == 0 { "" } else { "," };

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::pool::{Endpoint, Load, Snapshot};
+use crate::prefix::Matches;
 
 use super::ask::{Ask, Need, SubsetEntry};
 use super::refusal::Refusal;
@@ -15,6 +16,10 @@ pub(super) struct Candidate {
     pub(super) index: u32,
     /// Requests of ours that were in flight when it was looked at.
     pub(super) own: u32,
+    /// Tokens at the start of the prompt that it was sent before.
+    pub(super) held_tokens: u32,
+    /// Of these, what it is expected to have in its cache.
+    pub(super) cached_tokens: u32,
     /// Avoided while others are not.
     pub(super) failing: bool,
     /// Requests over useful batch.
@@ -47,19 +52,20 @@ pub(super) fn collect(
     need: &Need,
     now: Instant,
 ) -> Result<(), Refusal> {
-    let Scratch { indices, candidates } = scratch;
+    let Scratch { indices, candidates, matches } = scratch;
     candidates.clear();
     let mut counts = Counts::default();
     match ask.subset {
         None => {
             for (index, endpoint) in snapshot.endpoints.iter().enumerate() {
-                counts.offer(candidates, index as u32, endpoint, need, now);
+                counts.offer(candidates, matches, index as u32, endpoint, need, now);
             }
         }
         Some(subset) => {
             in_subset(snapshot, subset, indices);
             for index in indices.iter() {
-                counts.offer(candidates, *index, &snapshot.endpoints[*index as usize], need, now);
+                let endpoint = &snapshot.endpoints[*index as usize];
+                counts.offer(candidates, matches, *index, endpoint, need, now);
             }
         }
     }
@@ -88,6 +94,7 @@ impl Counts {
     fn offer(
         &mut self,
         candidates: &mut Vec<Candidate>,
+        matches: &Matches,
         index: u32,
         endpoint: &Endpoint,
         need: &Need,
@@ -102,7 +109,9 @@ impl Counts {
             self.largest = self.largest.max(load.kv_tokens.unwrap_or(0));
             return;
         }
-        let parts = cost::parts(endpoint.profile(), &load, need);
+        let held_tokens = need.held(matches, &endpoint.slot);
+        let cached_tokens = need.cached(held_tokens, &endpoint.slot);
+        let parts = cost::parts(endpoint.profile(), &load, &need.at(cached_tokens));
         let adapter = need.adapter.map_or(0.0, |adapter| {
             let held = endpoint.slot.adapters();
             let held = held.as_deref();
@@ -112,6 +121,8 @@ impl Counts {
         candidates.push(Candidate {
             index,
             own: load.own,
+            held_tokens,
+            cached_tokens,
             failing: endpoint.slot.is_failing(now),
             busy: load.requests() / endpoint.profile().useful_batch,
             ttft: parts.ttft(),

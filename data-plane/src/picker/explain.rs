@@ -10,6 +10,7 @@ use crate::pool::{Endpoint, Freshness, Load, Pool};
 use super::ask::{Ask, Need};
 use super::cost::{self, Parts};
 use super::{SubsetEntry, candidates};
+use crate::prefix::Matches;
 
 /// What the picker thinks of one endpoint for one request.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct Explained {
     pub freshness: Freshness,
     /// Its load.
     pub load: Load,
+    /// Prompt tokens that it is expected to have in its cache.
+    pub cached_tokens: u32,
     /// Its cost in seconds.
     pub parts: Parts,
 }
@@ -48,6 +51,8 @@ pub enum Verdict {
 pub fn explain(pool: &Pool, ask: &Ask<'_>, now: Instant) -> Vec<Explained> {
     let snapshot = pool.peek();
     let need = Need::of(ask);
+    let mut matches = Matches::default();
+    pool.prefixes().lookup(ask.blocks, &mut matches);
     let holds = |endpoint: &Endpoint| {
         let adapters = endpoint.slot.adapters();
         need.adapter.zip(adapters.as_deref()).is_some_and(|(id, held)| held.runs(id) || held.awaits(id))
@@ -58,7 +63,8 @@ pub fn explain(pool: &Pool, ask: &Ask<'_>, now: Instant) -> Vec<Explained> {
         .iter()
         .map(|endpoint| {
             let load = endpoint.slot.load(now);
-            let mut parts = cost::parts(endpoint.profile(), &load, &need);
+            let cached_tokens = need.cached(need.held(&matches, &endpoint.slot), &endpoint.slot);
+            let mut parts = cost::parts(endpoint.profile(), &load, &need.at(cached_tokens));
             if let Some(adapter) = need.adapter.filter(|_| is_adapter) {
                 parts.adapter = cost::adapter(endpoint.slot.adapters().as_deref(), adapter);
             }
@@ -68,6 +74,7 @@ pub fn explain(pool: &Pool, ask: &Ask<'_>, now: Instant) -> Vec<Explained> {
                 verdict: verdict(endpoint, &load, ask.subset, &need, now),
                 freshness: endpoint.slot.freshness(now),
                 load,
+                cached_tokens,
                 parts,
             }
         })

@@ -37,6 +37,11 @@ impl Chain {
         self.len
     }
 
+    /// Tokens of a block, when the whole prompt has `tokens`.
+    pub fn block_tokens(&self, tokens: u32) -> f32 {
+        if self.len == 0 { 0.0 } else { tokens as f32 * BLOCK as f32 / self.len as f32 }
+    }
+
     /// Appends a piece of the prompt.
     pub fn push(&mut self, mut piece: &[u8]) {
         self.len += piece.len();
@@ -62,6 +67,11 @@ impl Chain {
     /// The hashes; a last block that is not full has none. At most [`MAX_BLOCKS`].
     pub fn blocks(&self) -> &[u64] {
         &self.blocks
+    }
+
+    /// The hashes.
+    pub fn into_blocks(self) -> Vec<u64> {
+        self.blocks
     }
 
     fn block(&mut self, block: &[u8]) {
