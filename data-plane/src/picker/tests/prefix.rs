@@ -115,8 +115,8 @@ fn the_endpoint_that_served_holds_the_prompt_and_reports_are_believed() {
         explain(&pool, &asking(&prompt), now).iter().find(|e| e.address == address).unwrap().cached_tokens
     };
     assert_eq!(held(other), 2_032);
-    for _ in 0..300 {
-        pick(&pool, &asking(&prompt), now, &mut rng(1)).unwrap().outcome.reported(0);
+    for seed in 0..300 {
+        pick(&pool, &asking(&prompt), now, &mut rng(seed)).unwrap().outcome.reported(0);
     }
     assert!(held(addr(1)).max(held(addr(2))) < 64, "engines that cache nothing attract nothing");
 }
