@@ -16,8 +16,8 @@ use crate::outcome::Outcome;
 use crate::picker::{self, Ask, Refusal};
 use crate::pool::{Pool, Snapshot};
 use crate::prefix::Chain;
-use crate::request::parse::{Inference, parse};
-use crate::request::{objective, rewrite};
+use crate::request::parse::{Inference, Piece, parse};
+use crate::request::{objective, rewrite, tokens};
 
 /// What is held while a request is in flight; dropped when it ends in whatever way.
 #[derive(Debug)]
@@ -51,11 +51,13 @@ pub fn decide(
     let priority = objective::priority(&snapshot, question.head.objective.as_deref(), model);
     let ticket = lane.gate.admit(priority).map_err(|shed| Undecided::Refused(shed.into()))?;
     let target = target(&snapshot, &found, rng);
-    let chain = chain(&found, target.or(model).unwrap_or(""), question.body);
-    let block_tokens = chain.block_tokens(found.prompt_tokens);
+    let model = target.or(model).unwrap_or("");
+    let chain = chain(&found, model, question.body);
+    let prompt_tokens = found.prompt.tokens(lane.tokens.ratio(model));
+    let block_tokens = chain.block_tokens(prompt_tokens);
     let ask = Ask {
-        model: target.or(model).unwrap_or(""),
-        prompt_tokens: found.prompt_tokens,
+        model,
+        prompt_tokens,
         max_tokens: found.max_tokens,
         priority,
         subset: question.subset,
@@ -82,8 +84,10 @@ fn target<'a>(snapshot: &'a Snapshot, found: &Inference<'_>, rng: &mut fastrand:
 }
 
 fn chain(found: &Inference<'_>, model: &str, body: &[u8]) -> Chain {
-    let prompt = &body[found.prompt_at.clone()];
-    let mut chain = Chain::new(&[model.as_bytes(), found.cache_salt], prompt.len());
-    chain.push(prompt);
+    let mut chain = Chain::new(&[model.as_bytes(), found.adapter, found.cache_salt], found.prompt.bytes());
+    found.prompt.pieces(body, |piece| match piece {
+        Piece::Text(text) => chain.push(text),
+        Piece::Media(media, tokens) => chain.push_media(media, tokens as usize * tokens::USUAL as usize),
+    });
     chain
 }

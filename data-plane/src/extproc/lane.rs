@@ -9,6 +9,7 @@ use parking_lot::RwLock;
 use crate::flow::{Gate, Limits};
 use crate::metrics::{Metrics, PoolMetrics};
 use crate::pool::{Pool, Pools};
+use crate::request::tokens::Tokens;
 
 /// How requests are treated, the same for all pools.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +27,8 @@ pub struct Policy {
 pub struct Lane {
     /// Admission.
     pub gate: Gate,
+    /// Bytes per token of the models that are asked for.
+    pub tokens: Tokens,
     /// Counters.
     pub metrics: PoolMetrics,
 }
@@ -101,8 +104,11 @@ impl Lanes {
     fn open(&self, key: String) -> Arc<Lane> {
         let mut lanes = self.lanes.write();
         lanes.retain(|key, lane| Arc::strong_count(lane) > 1 || self.pools.get(key).is_some());
-        let lane =
-            |key: &String| Lane { gate: Gate::new(self.policy.limits), metrics: self.metrics.pool(key) };
+        let lane = |key: &String| Lane {
+            gate: Gate::new(self.policy.limits),
+            tokens: Tokens::default(),
+            metrics: self.metrics.pool(key),
+        };
         Arc::clone(lanes.entry(key).or_insert_with_key(|key| Arc::new(lane(key))))
     }
 }

@@ -10,6 +10,7 @@ mod head;
 pub mod objective;
 pub mod parse;
 pub mod rewrite;
+pub mod tokens;
 
 pub use body::{Body, TooLarge};
 pub use head::Head;
