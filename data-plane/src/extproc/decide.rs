@@ -26,6 +26,8 @@ pub struct Guards {
     pub outcome: Outcome,
     /// The place inside the gate.
     pub ticket: Ticket,
+    /// The model asked, and the bytes of the prompt, when it is text and nothing else.
+    pub prompt: Option<(String, usize)>,
 }
 
 /// Why there is no decision.
@@ -75,7 +77,10 @@ pub fn decide(
         write!(endpoints, "{comma}{endpoint}").expect("writing to a String cannot fail");
     }
     let body = target.map(|target| rewrite::replace(question.body, found.model_at.clone(), target));
-    Ok((Answer { endpoints, body }, Guards { outcome: pick.outcome, ticket }))
+    let restore = target.map(|target| rewrite::restore(question.body, found.model_at.clone(), target));
+    let prompt = (found.prompt.other_tokens() == 0).then(|| (model.to_owned(), found.prompt.text()));
+    let guards = Guards { outcome: pick.outcome, ticket, prompt };
+    Ok((Answer { endpoints, body, restore }, guards))
 }
 
 /// The model to send the request on with, when it is another one. A body without a model has nothing to rewrite.

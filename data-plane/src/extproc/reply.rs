@@ -43,6 +43,13 @@ pub enum Reply {
         /// The body to send instead of the buffered one.
         body: Option<Bytes>,
     },
+    /// The response's headers go on without content-length, because the body will have another one.
+    Rewriting {
+        /// The pieces of the body are wanted, although the mode does not send them.
+        pull: bool,
+    },
+    /// A piece of the response's body goes on with other bytes (not full duplex).
+    Replaced(Bytes),
     /// A piece of a body that goes on (full duplex).
     Streamed {
         /// The request's or the response's body.
@@ -68,6 +75,8 @@ impl Reply {
                 frames.extend([streamed(part, data.len(), end_of_stream)]);
                 frames.extend([data]);
             }
+            Self::Rewriting { pull } => frames.extend([rewriting(pull)]),
+            Self::Replaced(body) => frames.extend([replaced(&body)]),
             Self::Immediate(refused) => frames.extend([immediate(&refused)]),
         }
     }
@@ -109,6 +118,31 @@ fn destination(part: Part, endpoints: &str, content_length: Option<usize>, body:
             });
         });
     });
+    w.into_frame()
+}
+
+/// `mode_override` counts where the filter has `allow_mode_override`; elsewhere Envoy leaves it, and the body passes as it
+/// is. Trailers stay wanted, or the stream would end with the headers.
+fn rewriting(pull: bool) -> Bytes {
+    let mut w = Writer::with_tail(64, 0);
+    if pull {
+        w.message(9, |w| {
+            w.number(6, 1);
+            w.number(4, 1);
+            w.number(2, 1);
+            w.number(1, 1);
+        });
+    }
+    w.message(Part::ResponseHeaders as u32, |w| {
+        w.message(1, |w| w.message(2, |w| w.bytes(2, b"content-length")));
+    });
+    w.into_frame()
+}
+
+/// CommonResponse.body_mutation.body.
+fn replaced(body: &[u8]) -> Bytes {
+    let mut w = Writer::with_tail(64 + body.len(), 0);
+    w.message(Part::ResponseBody as u32, |w| w.message(1, |w| w.message(3, |w| w.bytes(1, body))));
     w.into_frame()
 }
 

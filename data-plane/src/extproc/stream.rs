@@ -184,11 +184,19 @@ impl Call {
     }
 
     fn account(&mut self, seen: Seen) {
-        let Some(Guards { outcome, .. }) = &mut self.guards else { return };
+        let Some(Guards { outcome, prompt, .. }) = &mut self.guards else { return };
         match seen {
             Seen::Served(addr) => outcome.served(addr),
             Seen::FirstByte => outcome.first_byte(Instant::now()),
             Seen::Failed(status) => outcome.failed(status),
+            Seen::Usage(usage) => {
+                if let Some(cached) = usage.cached_tokens {
+                    outcome.reported(cached);
+                }
+                if let Some((model, text)) = prompt {
+                    self.open.lane.tokens.learn(model, *text, usage.prompt_tokens);
+                }
+            }
             Seen::Ended => self.guards = None,
         }
     }

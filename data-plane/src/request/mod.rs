@@ -3,8 +3,10 @@
 //! ```text
 //! headers ─▶ Head          chunks ─▶ Body (bounded) ─▶ parse ─▶ Inference { model, prompt, … }
 //!              └─ objective ─▶ priority                             └─ rewrite ─▶ body with another model
+//! answer ─ pieces ─▶ answer (the client's model name put back, usage)
 //! ```
 
+pub mod answer;
 mod body;
 mod head;
 pub mod objective;

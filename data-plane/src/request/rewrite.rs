@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
+use super::answer::Restore;
 use crate::pool::RewriteRule;
 
 /// The model that the first matching rule sends `model` to, by weight. None: it stays.
@@ -28,6 +29,11 @@ pub fn replace(body: &[u8], model_at: Range<usize>, model: &str) -> Bytes {
     rewritten.extend_from_slice(value.as_bytes());
     rewritten.extend_from_slice(&body[model_at.end..]);
     rewritten.freeze()
+}
+
+/// What to put back in the answer to a body whose model, at `model_at`, was replaced by `target`.
+pub fn restore(body: &[u8], model_at: Range<usize>, target: &str) -> Restore {
+    Restore { sent: target.to_owned(), asked: Bytes::copy_from_slice(&body[model_at]) }
 }
 
 #[cfg(test)]

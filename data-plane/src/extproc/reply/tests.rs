@@ -1,5 +1,8 @@
 //! The frames are what Envoy's own messages decode to.
 
+use envoy_types::pb::envoy::extensions::filters::http::ext_proc::v3::processing_mode::{
+    BodySendMode, HeaderSendMode,
+};
 use envoy_types::pb::envoy::service::ext_proc::v3 as pb;
 use pb::processing_response::Response;
 use prost::Message as _;
@@ -101,6 +104,27 @@ fn streamed_bodies_carry_bytes_and_end() {
             };
             assert_eq!((&streamed.body[..], streamed.end_of_stream), (data, end_of_stream));
         }
+    }
+}
+
+#[test]
+fn rewritten_responses_lose_their_length_and_are_sent_here() {
+    for pull in [false, true] {
+        let decoded = decode(Reply::Rewriting { pull });
+        let Some(Response::ResponseHeaders(headers)) = decoded.response else { panic!("no headers") };
+        let mutation = headers.response.unwrap().header_mutation.unwrap();
+        assert_eq!(
+            (mutation.remove_headers, mutation.set_headers),
+            (vec!["content-length".to_owned()], vec![])
+        );
+        let mode = decoded.mode_override.map(|m| (m.response_body_mode(), m.response_trailer_mode()));
+        assert_eq!(mode, pull.then_some((BodySendMode::Streamed, HeaderSendMode::Send)));
+    }
+    for body in [&b"x"[..], b""] {
+        let decoded = decode(Reply::Replaced(Bytes::from_static(body)));
+        let Some(Response::ResponseBody(replaced)) = decoded.response else { panic!("no body") };
+        let mutation = replaced.response.unwrap().body_mutation.unwrap().mutation;
+        assert_eq!(mutation, Some(pb::body_mutation::Mutation::Body(body.to_vec())), "also when it is empty");
     }
 }
 
