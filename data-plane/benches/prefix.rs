@@ -89,10 +89,12 @@ fn index(c: &mut Criterion) {
         b.iter_batched(
             || {
                 number += 1;
-                prompt(number)
+                (number, prompt(number))
             },
             // The capacity is what is held: as many blocks go as come.
-            |chain| held[number % ENDPOINTS].record(&chain, 64.0, Some(64 * (BLOCKS / ENDPOINTS) as u64)),
+            |(number, chain)| {
+                held[number % ENDPOINTS].record(&chain, 64.0, Some(64 * (BLOCKS / ENDPOINTS) as u64));
+            },
             BatchSize::SmallInput,
         );
     });

@@ -52,7 +52,7 @@ pub fn decide(
     let model = found.model.as_deref();
     let priority = objective::priority(&snapshot, question.head.objective.as_deref(), model);
     let ticket = lane.gate.admit(priority).map_err(|shed| Undecided::Refused(shed.into()))?;
-    let target = target(&snapshot, &found, rng);
+    let target = target(&snapshot, question, &found, rng);
     let model = target.or(model).unwrap_or("");
     let chain = chain(&found, model, question.body);
     let prompt_tokens = found.prompt.tokens(lane.tokens.ratio(model));
@@ -84,8 +84,14 @@ pub fn decide(
 }
 
 /// The model to send the request on with, when it is another one. A body without a model has nothing to rewrite.
-fn target<'a>(snapshot: &'a Snapshot, found: &Inference<'_>, rng: &mut fastrand::Rng) -> Option<&'a str> {
-    rewrite::target(&snapshot.rewrites, found.model.as_deref()?, rng)
+fn target<'a>(
+    snapshot: &'a Snapshot,
+    question: &Question<'a>,
+    found: &Inference<'_>,
+    rng: &mut fastrand::Rng,
+) -> Option<&'a str> {
+    let named = question.head.model_rewrite.as_deref().and_then(|name| std::str::from_utf8(name).ok());
+    rewrite::target(&snapshot.rewrites, named, found.model.as_deref()?, rng)
 }
 
 fn chain(found: &Inference<'_>, model: &str, body: &[u8]) -> Chain {

@@ -64,6 +64,7 @@ fn request_headers_are_reduced_to_those_that_matter() {
             ("content-length", "12"),
             ("cookie", "secret"),
             ("x-llm-d-inference-objective", "gold"),
+            ("x-llm-d-model-name-rewrite", "sql"),
             ("x-request-id", "r1"),
         ],
         true,
@@ -73,6 +74,7 @@ fn request_headers_are_reduced_to_those_that_matter() {
         path: Bytes::from_static(b"/v1/chat/completions?x=1"),
         content_length: Some(12),
         objective: Some(Bytes::from_static(b"gold")),
+        model_rewrite: Some(Bytes::from_static(b"sql")),
         request_id: Some(Bytes::from_static(b"r1")),
     };
     assert_eq!(message.event, Event::RequestHeaders { head, end_of_stream: true });

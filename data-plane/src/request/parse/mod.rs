@@ -86,7 +86,9 @@ fn members(api: Api, body: &[u8]) -> Option<Inference<'_>> {
                 let at = scan.value(&mut found.prompt.count(part))?;
                 found.prompt.place(part, at);
             }
-            None => drop(scan.value(&mut ())?),
+            None => {
+                scan.value(&mut ())?;
+            }
         }
     }
     found.max_tokens = completion_tokens.or(found.max_tokens);
@@ -100,7 +102,9 @@ fn output_limit(parameters: &[u8]) -> Option<u32> {
     while let Some(key) = scan.key()? {
         match &*scan.text(&key)? {
             "max_new_tokens" | "max_tokens" => limit = scan.number()?.or(limit),
-            _ => drop(scan.value(&mut ())?),
+            _ => {
+                scan.value(&mut ())?;
+            }
         }
     }
     limit
