@@ -2,6 +2,8 @@
 //!
 //! `cargo bench -p signalbox-data-plane --bench prefix`. Prints bytes a block (resident memory) once.
 
+#![expect(clippy::print_stderr, reason = "a bench tells its figures")]
+
 mod cpu_time;
 
 use std::collections::{BTreeMap, HashMap};

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::lane::Lane;
+use super::prefiller;
 use super::refused::Refused;
 use super::session::{Answer, Question};
 use crate::flow::Ticket;
 use crate::outcome::Outcome;
 use crate::picker::{self, Ask, Refusal};
-use crate::pool::{Pool, Snapshot};
+use crate::pool::{Pool, Role, Snapshot};
 use crate::prefix::Chain;
 use crate::request::parse::{Inference, Piece, parse};
 use crate::request::{objective, rewrite, tokens};
@@ -24,6 +25,8 @@ use crate::request::{objective, rewrite, tokens};
 pub struct Guards {
     /// Accounting at the endpoint.
     pub outcome: Outcome,
+    /// Accounting at the endpoint that computes the prompt, until the first byte.
+    pub prefill: Option<Outcome>,
     /// The place inside the gate.
     pub ticket: Ticket,
     /// The model asked, and the bytes of the prompt, when it is text and nothing else.
@@ -64,12 +67,14 @@ pub fn decide(
         priority,
         subset: question.subset,
         blocks: chain.blocks(),
+        role: Role::Serve,
         block_tokens,
     };
     let mut pick = picker::pick(pool, &ask, now, rng).map_err(|refusal| match refusal {
         Refusal::NotSynced => Undecided::Unavailable(refusal.to_string()),
         refusal => Undecided::Refused(refusal.into()),
     })?;
+    let (prefiller, prefill) = prefiller::choose(pool, &snapshot, &ask, &mut pick, now, rng);
     pick.outcome.sent(chain.into_blocks(), block_tokens);
     let mut endpoints = String::with_capacity(24 * pick.endpoints.len());
     for (i, endpoint) in pick.endpoints.iter().enumerate() {
@@ -79,8 +84,8 @@ pub fn decide(
     let body = target.map(|target| rewrite::replace(question.body, found.model_at.clone(), target));
     let restore = target.map(|target| rewrite::restore(question.body, found.model_at.clone(), target));
     let prompt = (found.prompt.other_tokens() == 0).then(|| (model.to_owned(), found.prompt.text()));
-    let guards = Guards { outcome: pick.outcome, ticket, prompt };
-    Ok((Answer { endpoints, body, restore }, guards))
+    let guards = Guards { outcome: pick.outcome, prefill, ticket, prompt };
+    Ok((Answer { endpoints, prefiller, body, restore }, guards))
 }
 
 /// The model to send the request on with, when it is another one. A body without a model has nothing to rewrite.

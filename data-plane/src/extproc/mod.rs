@@ -15,6 +15,7 @@ pub mod io;
 pub mod lane;
 pub mod message;
 pub mod metadata;
+pub mod prefiller;
 pub mod refused;
 pub mod reply;
 pub mod server;

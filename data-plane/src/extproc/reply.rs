@@ -6,6 +6,7 @@
 use bytes::Bytes;
 
 use super::metadata::{DESTINATION, LB};
+use super::prefiller::{PREFILLER, Prefiller};
 use super::refused::Refused;
 use super::wire::Writer;
 
@@ -38,6 +39,8 @@ pub enum Reply {
         part: Part,
         /// "ip:port", in order of preference, separated by commas.
         endpoints: String,
+        /// Who computes the prompt.
+        prefiller: Prefiller,
         /// Length of the body that follows, where the client's content-length does not hold any more.
         content_length: Option<usize>,
         /// The body to send instead of the buffered one.
@@ -68,8 +71,8 @@ impl Reply {
     pub fn encode(self, frames: &mut impl Extend<Bytes>) {
         match self {
             Self::Continue(part) => frames.extend([Bytes::from_static(go_on(part))]),
-            Self::Destination { part, endpoints, content_length, body } => {
-                frames.extend([destination(part, &endpoints, content_length, body.as_deref())]);
+            Self::Destination { part, endpoints, prefiller, content_length, body } => {
+                frames.extend([destination(part, &endpoints, &prefiller, content_length, body.as_deref())]);
             }
             Self::Streamed { part, data, end_of_stream } => {
                 frames.extend([streamed(part, data.len(), end_of_stream)]);
@@ -94,7 +97,13 @@ fn go_on(part: Part) -> &'static [u8] {
     }
 }
 
-fn destination(part: Part, endpoints: &str, content_length: Option<usize>, body: Option<&[u8]>) -> Bytes {
+fn destination(
+    part: Part,
+    endpoints: &str,
+    prefiller: &Prefiller,
+    content_length: Option<usize>,
+    body: Option<&[u8]>,
+) -> Bytes {
     let mut w = Writer::with_tail(256 + 4 * endpoints.len() + body.map_or(0, <[u8]>::len), 0);
     // ProcessingResponse.dynamic_metadata: {"envoy.lb": {DESTINATION: endpoints}}
     w.message(8, |w| {
@@ -111,6 +120,11 @@ fn destination(part: Part, endpoints: &str, content_length: Option<usize>, body:
                 w.message(3, |w| w.bytes(1, body));
             }
             w.message(2, |w| {
+                match prefiller {
+                    Prefiller::Untold => {}
+                    Prefiller::Itself => w.bytes(2, PREFILLER.as_bytes()),
+                    Prefiller::Other(address) => set_header(w, PREFILLER, address.as_bytes()),
+                }
                 if let Some(length) = content_length {
                     set_header(w, "content-length", length.to_string().as_bytes());
                 }

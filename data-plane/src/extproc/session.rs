@@ -18,6 +18,7 @@ use smallvec::SmallVec;
 
 use super::message::{BodyMode, Chunk, Content, Event, Message, Modes};
 use super::metadata::Metadata;
+use super::prefiller::Prefiller;
 use super::refused::Refused;
 use super::reply::{Part, Reply};
 use crate::picker::SubsetEntry;
@@ -79,6 +80,8 @@ pub struct Question<'a> {
 pub struct Answer {
     /// "ip:port", in order of preference, separated by commas.
     pub endpoints: String,
+    /// Who computes the prompt.
+    pub prefiller: Prefiller,
     /// The body to send instead, when the model was rewritten.
     pub body: Option<Bytes>,
     /// The name to put back in the response.
@@ -176,7 +179,7 @@ impl Session {
     /// Takes the decision.
     pub fn decided(&mut self, decision: Result<Answer, Refused>, turn: &mut Turn) -> Next {
         let Phase::Deciding(end) = self.phase else { return Next::Read };
-        let Answer { endpoints, body, restore } = match decision {
+        let Answer { endpoints, prefiller, body, restore } = match decision {
             Ok(answer) => answer,
             Err(refused) => return self.refuse(refused, turn),
         };
@@ -188,7 +191,7 @@ impl Session {
         if self.modes.request != BodyMode::FullDuplex || end == Part::RequestHeaders {
             // Envoy answers 503 to a body of another length than the content-length that it holds.
             let content_length = body.as_ref().map(Bytes::len);
-            turn.replies.push(Reply::Destination { part: end, endpoints, content_length, body });
+            turn.replies.push(Reply::Destination { part: end, endpoints, prefiller, content_length, body });
             return Next::Read;
         }
         let whole = body.unwrap_or(whole);
@@ -196,6 +199,7 @@ impl Session {
         turn.replies.push(Reply::Destination {
             part: Part::RequestHeaders,
             endpoints,
+            prefiller,
             content_length: (!by_trailers).then_some(whole.len()),
             body: None,
         });

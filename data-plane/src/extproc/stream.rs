@@ -184,10 +184,13 @@ impl Call {
     }
 
     fn account(&mut self, seen: Seen) {
-        let Some(Guards { outcome, prompt, .. }) = &mut self.guards else { return };
+        let Some(Guards { outcome, prefill, prompt, .. }) = &mut self.guards else { return };
         match seen {
             Seen::Served(addr) => outcome.served(addr),
-            Seen::FirstByte => outcome.first_byte(Instant::now()),
+            Seen::FirstByte => {
+                outcome.first_byte(Instant::now());
+                *prefill = None;
+            }
             Seen::Failed(status) => outcome.failed(status),
             Seen::Usage(usage) => {
                 if let Some(cached) = usage.cached_tokens {

@@ -38,6 +38,7 @@ pub struct Outcome {
     held_tokens: u32,
     /// Blocks of the prompt, and their tokens.
     sent: (Vec<u64>, f32),
+    elsewhere: bool,
     answered: bool,
     failed: bool,
 }
@@ -53,6 +54,7 @@ impl Outcome {
             expected,
             held_tokens: 0,
             sent: (Vec::new(), 0.0),
+            elsewhere: false,
             answered: false,
             failed: false,
         }
@@ -68,6 +70,13 @@ impl Outcome {
     /// them, too. Kept until the first byte.
     pub fn sent(&mut self, blocks: Vec<u64>, block_tokens: f32) {
         self.sent = (blocks, block_tokens);
+    }
+
+    /// Another endpoint computes the prompt: nothing is to be computed here, and the first byte says nothing.
+    pub fn prefilled_elsewhere(&mut self) {
+        self.guard.prefilled();
+        self.guard.queue(Duration::ZERO, self.seen);
+        self.elsewhere = true;
     }
 
     /// The endpoint reports how many prompt tokens it had in its cache. Only the first report counts, and none of an
@@ -115,7 +124,7 @@ impl Outcome {
         self.sent.0 = Vec::new();
         let ratio = now.saturating_duration_since(self.picked_at).as_secs_f32()
             / self.expected.as_secs_f32().max(1e-3);
-        if ratio >= TOO_SOON {
+        if ratio >= TOO_SOON && !self.elsewhere {
             self.guard.prefilled();
             self.guard.slot().learn_first_byte(ratio.min(LARGEST_RATIO));
         }

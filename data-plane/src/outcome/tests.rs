@@ -17,6 +17,7 @@ const ASK: Ask<'static> = Ask {
     max_tokens: None,
     priority: 0,
     subset: None,
+    role: crate::pool::Role::Serve,
     blocks: &[],
     block_tokens: 0.0,
 };

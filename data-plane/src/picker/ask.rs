@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::pool::{Adapters, Slot};
+use crate::pool::{Adapters, Role, Slot};
 use crate::prefix::Matches;
 
 /// Output tokens of a request that does not limit them further: the mean of published conversation traces is 211
@@ -22,6 +22,8 @@ pub struct Ask<'a> {
     pub priority: i32,
     /// The only endpoints that may be picked.
     pub subset: Option<&'a [SubsetEntry]>,
+    /// The only role that is picked.
+    pub role: Role,
     /// Hashes of the prompt's blocks, each chained to the one before.
     pub blocks: &'a [u64],
     /// Prompt tokens of each of `blocks`.

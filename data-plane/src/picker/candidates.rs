@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::pool::{Endpoint, Load, Snapshot};
+use crate::pool::{Endpoint, Load, Role, Snapshot};
 use crate::prefix::Matches;
 
 use super::ask::{Ask, Need, SubsetEntry};
@@ -58,19 +58,22 @@ pub(super) fn collect(
     match ask.subset {
         None => {
             for (index, endpoint) in snapshot.endpoints.iter().enumerate() {
+                if snapshot.role(index) != ask.role {
+                    continue;
+                }
                 counts.offer(candidates, matches, index as u32, endpoint, need, now);
             }
         }
         Some(subset) => {
             in_subset(snapshot, subset, indices);
-            for index in indices.iter() {
+            for index in indices.iter().filter(|index| snapshot.role(**index as usize) == ask.role) {
                 let endpoint = &snapshot.endpoints[*index as usize];
                 counts.offer(candidates, matches, *index, endpoint, need, now);
             }
         }
     }
     if candidates.is_empty() {
-        return Err(counts.refusal(snapshot, need));
+        return Err(counts.refusal(snapshot, ask.role, need));
     }
     if counts.is_adapter {
         for candidate in candidates.iter_mut() {
@@ -131,11 +134,12 @@ impl Counts {
         });
     }
 
-    fn refusal(&self, snapshot: &Snapshot, need: &Need) -> Refusal {
+    fn refusal(&self, snapshot: &Snapshot, role: Role, need: &Need) -> Refusal {
         if self.too_small > 0 {
             return Refusal::DoesNotFit { prompt_tokens: need.prompt_tokens, largest: self.largest };
         }
-        match snapshot.endpoints.iter().any(|endpoint| endpoint.ready) {
+        let mut endpoints = snapshot.endpoints.iter().enumerate();
+        match endpoints.any(|(index, endpoint)| endpoint.ready && snapshot.role(index) == role) {
             true => Refusal::SubsetEmpty,
             false => Refusal::NoEndpoints,
         }

@@ -40,6 +40,8 @@ pub enum Verdict {
     Failing,
     /// Finishes what it has.
     Draining,
+    /// It does another part of the work.
+    OtherRole,
     /// The request is limited to others.
     OutsideSubset,
     /// The prompt is larger than its KV cache.
@@ -61,7 +63,8 @@ pub fn explain(pool: &Pool, ask: &Ask<'_>, now: Instant) -> Vec<Explained> {
     let mut explained: Vec<Explained> = snapshot
         .endpoints
         .iter()
-        .map(|endpoint| {
+        .enumerate()
+        .map(|(index, endpoint)| {
             let load = endpoint.slot.load(now);
             let cached_tokens = need.cached(need.held(&matches, &endpoint.slot), &endpoint.slot);
             let mut parts = cost::parts(endpoint.profile(), &load, &need.at(cached_tokens));
@@ -71,7 +74,10 @@ pub fn explain(pool: &Pool, ask: &Ask<'_>, now: Instant) -> Vec<Explained> {
             Explained {
                 address: endpoint.address(),
                 accelerator: endpoint.accelerator.clone(),
-                verdict: verdict(endpoint, &load, ask.subset, &need, now),
+                verdict: match snapshot.role(index) == ask.role {
+                    true => verdict(endpoint, &load, ask.subset, &need, now),
+                    false => Verdict::OtherRole,
+                },
                 freshness: endpoint.slot.freshness(now),
                 load,
                 cached_tokens,

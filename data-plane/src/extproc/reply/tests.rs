@@ -57,8 +57,13 @@ fn a_destination_is_a_header_and_the_same_metadata() {
         (Part::RequestBody, Some(2), Some(Bytes::from_static(b"{}"))),
         (Part::RequestTrailers, None, None),
     ] {
-        let reply =
-            Reply::Destination { part, endpoints: endpoints.to_owned(), content_length, body: body.clone() };
+        let reply = Reply::Destination {
+            part,
+            endpoints: endpoints.to_owned(),
+            prefiller: Prefiller::Untold,
+            content_length,
+            body: body.clone(),
+        };
         let decoded = decode(reply);
         let lb = decoded.dynamic_metadata.unwrap().fields["envoy.lb"].clone();
         let lb = format!("{lb:?}");
@@ -82,6 +87,25 @@ fn a_destination_is_a_header_and_the_same_metadata() {
         assert_eq!(set, expected);
         let mutation = common.body_mutation.and_then(|m| m.mutation);
         assert_eq!(mutation, body.map(|b| pb::body_mutation::Mutation::Body(b.to_vec())));
+    }
+}
+
+#[test]
+fn the_prefiller_is_a_header_that_clients_cannot_set() {
+    for (prefiller, set, removed) in [
+        (Prefiller::Other("10.0.0.9:8000".to_owned()), Some("10.0.0.9:8000"), vec![]),
+        (Prefiller::Itself, None, vec![PREFILLER.to_owned()]),
+        (Prefiller::Untold, None, vec![]),
+    ] {
+        let part = Part::RequestHeaders;
+        let endpoints = "10.0.0.1:8000".to_owned();
+        let reply = Reply::Destination { part, endpoints, prefiller, content_length: None, body: None };
+        let Some(Response::RequestHeaders(headers)) = decode(reply).response else { panic!("no headers") };
+        let mutation = headers.response.unwrap().header_mutation.unwrap();
+        let value =
+            mutation.set_headers.iter().filter_map(|o| o.header.as_ref()).find(|h| h.key == PREFILLER);
+        assert_eq!(value.map(|h| std::str::from_utf8(&h.raw_value).unwrap()), set);
+        assert_eq!(mutation.remove_headers, removed);
     }
 }
 

@@ -36,6 +36,7 @@ impl Run {
             assert!(turn.replies.is_empty(), "nothing is answered before the decision");
             let answer = Answer {
                 endpoints: PICK.to_owned(),
+                prefiller: Prefiller::Untold,
                 body: self.rewritten.map(Bytes::from_static),
                 restore: self.restore.clone(),
             };
@@ -49,7 +50,7 @@ impl Run {
 fn text(reply: &Reply) -> String {
     match reply {
         Reply::Continue(part) => format!("{part:?}"),
-        Reply::Destination { part, endpoints, content_length, body } => {
+        Reply::Destination { part, endpoints, content_length, body, .. } => {
             assert_eq!(endpoints, PICK);
             let length = content_length.map(|n| format!(" length {n}")).unwrap_or_default();
             let body = body.as_ref().map(|b| format!(" body {:?}", str(b))).unwrap_or_default();
