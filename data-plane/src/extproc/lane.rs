@@ -18,6 +18,8 @@ pub struct Policy {
     pub body_limit: usize,
     /// From the end of a request to its decision.
     pub decision_deadline: Duration,
+    /// Share (0..=1) of answers whose body is asked for to read its usage, where bodies are not sent here anyway.
+    pub read_answers: f32,
     /// Admission, per pool.
     pub limits: Limits,
 }
@@ -130,7 +132,8 @@ mod tests {
             );
         };
         let limits = Limits { max_in_flight: 9, sheddable_in_flight: 9 };
-        let policy = Policy { body_limit: 1, decision_deadline: Duration::from_secs(1), limits };
+        let policy =
+            Policy { body_limit: 1, read_answers: 0.0, decision_deadline: Duration::from_secs(1), limits };
         let lanes = Lanes::new(pools.clone(), policy, Arc::default());
         let reason = |named| lanes.of(named).map(|(pool, _)| pool.key().to_string()).map_err(|e| e.reason());
         assert_eq!(reason(None), Err("not-synced"));

@@ -46,10 +46,12 @@ pub enum Reply {
         /// The body to send instead of the buffered one.
         body: Option<Bytes>,
     },
-    /// The response's headers go on without content-length, because the body will have another one.
-    Rewriting {
+    /// The response's headers go on, and its body is read here.
+    Reading {
         /// The pieces of the body are wanted, although the mode does not send them.
         pull: bool,
+        /// The body may get another length: content-length is taken away.
+        rewrites: bool,
     },
     /// A piece of the response's body goes on with other bytes (not full duplex).
     Replaced(Bytes),
@@ -78,7 +80,7 @@ impl Reply {
                 frames.extend([streamed(part, data.len(), end_of_stream)]);
                 frames.extend([data]);
             }
-            Self::Rewriting { pull } => frames.extend([rewriting(pull)]),
+            Self::Reading { pull, rewrites } => frames.extend([reading(pull, rewrites)]),
             Self::Replaced(body) => frames.extend([replaced(&body)]),
             Self::Immediate(refused) => frames.extend([immediate(&refused)]),
         }
@@ -137,7 +139,7 @@ fn destination(
 
 /// `mode_override` counts where the filter has `allow_mode_override`; elsewhere Envoy leaves it, and the body passes as it
 /// is. Trailers stay wanted, or the stream would end with the headers.
-fn rewriting(pull: bool) -> Bytes {
+fn reading(pull: bool, rewrites: bool) -> Bytes {
     let mut w = Writer::with_tail(64, 0);
     if pull {
         w.message(9, |w| {
@@ -148,7 +150,9 @@ fn rewriting(pull: bool) -> Bytes {
         });
     }
     w.message(Part::ResponseHeaders as u32, |w| {
-        w.message(1, |w| w.message(2, |w| w.bytes(2, b"content-length")));
+        if rewrites {
+            w.message(1, |w| w.message(2, |w| w.bytes(2, b"content-length")));
+        }
     });
     w.into_frame()
 }

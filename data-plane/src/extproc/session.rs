@@ -107,6 +107,8 @@ pub struct Session {
     whole: Bytes,
     metadata: Metadata,
     restore: Option<Restore>,
+    /// Usage is wanted, also where bodies are not sent here.
+    sampled: bool,
     /// Reads the response's body. Boxed: most streams have none.
     reader: Option<Box<Reader>>,
     first_byte: bool,
@@ -127,10 +129,18 @@ impl Session {
             whole: Bytes::new(),
             metadata: Metadata::default(),
             restore: None,
+            sampled: false,
             reader: None,
             first_byte: false,
             ended: false,
         }
+    }
+
+    /// Asks for the response's body to read its usage, if `sampled`.
+    #[must_use]
+    pub fn reading(mut self, sampled: bool) -> Self {
+        self.sampled = sampled;
+        self
     }
 
     /// Takes one message.
@@ -264,10 +274,11 @@ impl Session {
     ) -> Next {
         let sent_here = self.modes.response != BodyMode::None;
         let restore = self.restore.take();
-        if !end_of_stream && content != Content::Other && (sent_here || restore.is_some()) {
-            turn.replies.push(match restore {
-                Some(_) => Reply::Rewriting { pull: !sent_here },
-                None => Reply::Continue(Part::ResponseHeaders),
+        let wanted = sent_here || restore.is_some() || self.sampled;
+        if !end_of_stream && content != Content::Other && wanted {
+            turn.replies.push(match (restore.is_some(), !sent_here) {
+                (false, false) => Reply::Continue(Part::ResponseHeaders),
+                (rewrites, pull) => Reply::Reading { pull, rewrites },
             });
             self.reader = Some(Box::new(Reader::new(restore, content == Content::Events)));
         } else {

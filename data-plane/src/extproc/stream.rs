@@ -45,7 +45,8 @@ pub(super) async fn process(
     let send = respond.send_response(grpc::open(), false)?;
     let policy = &lanes.policy;
     let mut call = Call {
-        session: Session::new(policy.body_limit),
+        session: Session::new(policy.body_limit)
+            .reading(policy.read_answers > 0.0 && fastrand::f32() < policy.read_answers),
         deframer: Deframer::new(policy.body_limit + OVERHEAD),
         deadline: policy.decision_deadline,
         open: Open::count(&lane),

@@ -59,8 +59,11 @@ fn text(reply: &Reply) -> String {
         Reply::Streamed { part, data, end_of_stream } => {
             format!("{part:?} {:?}{}", str(data), if *end_of_stream { " EOS" } else { "" })
         }
-        Reply::Rewriting { pull: true } => "ResponseHeaders unsized, body wanted".to_owned(),
-        Reply::Rewriting { pull: false } => "ResponseHeaders unsized".to_owned(),
+        Reply::Reading { pull, rewrites } => {
+            let (length, body) =
+                (if *rewrites { " unsized" } else { "" }, if *pull { ", body wanted" } else { "" });
+            format!("ResponseHeaders{length}{body}")
+        }
         Reply::Replaced(data) => format!("ResponseBody instead {:?}", str(data)),
         Reply::Immediate(refused) => format!("Immediate {} {}", refused.status, refused.reason),
     }

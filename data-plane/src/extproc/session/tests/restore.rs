@@ -83,6 +83,18 @@ fn what_was_held_back_goes_before_trailers_and_with_the_end() {
 }
 
 #[test]
+fn a_sampled_answer_is_read_and_not_changed() {
+    let mut run = rewritten(BUFFERED);
+    (run.restore, run.session) = (None, Session::new(9).reading(true));
+    drop(run.send(headers(true)));
+    assert_eq!(run.send(answered(Content::Json)).0, ["ResponseHeaders, body wanted"]);
+    let piece = "{\"model\":\"served\",\"usage\":{\"prompt_tokens\":4}}";
+    let (replies, seen, _) = run.turn(response_body(piece, true), Metadata::default());
+    assert_eq!(replies.iter().map(text).collect::<Vec<_>>(), ["ResponseBody"]);
+    assert_eq!(seen, [Seen::Usage(Usage { prompt_tokens: 4, ..Usage::default() }), Seen::Ended]);
+}
+
+#[test]
 fn usage_is_seen_where_bodies_are_sent() {
     let usage = Usage { prompt_tokens: 40, cached_tokens: Some(32), output_tokens: 2 };
     let body = "{\"usage\":{\"prompt_tokens\":40,\"completion_tokens\":2,\"prompt_tokens_details\":{\"cached_tokens\":32}}}";
