@@ -138,6 +138,21 @@ async fn a_rewritten_model_reaches_the_model_server_and_the_client_reads_its_own
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn usage_of_answers_is_learned_from() {
+    let stack = Stack::start(false).await;
+    let ratio = |model: &str| stack.lanes.of(None).unwrap().1.tokens.ratio(model);
+    for (mode, model) in [("/buffered/v1/completions", "a"), ("/duplex/v1/completions", "b")] {
+        assert_eq!(ratio(model), 4.0);
+        let sent = Bytes::from(format!("{{\"model\":\"{model}\",\"prompt\":\"{}\"}}", "x".repeat(9_000)));
+        for _ in 0..20 {
+            told(stack.send(stack.request(Method::POST, mode, whole(sent.clone())), false).await).await;
+        }
+        stack.until_in_flight(0).await;
+        assert!(ratio(model) < 2.5, "{mode}: {} bytes a token, two are reported", ratio(model));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streamed_answers_name_the_model_that_the_client_asked_for() {
     let stack = Stack::start(false).await;
     for mode in ["/buffered/events", "/duplex/events"] {

@@ -76,6 +76,7 @@ async fn answer(
         "hash": xxhash_rust::xxh3::xxh3_64(&body),
         "model": serde_json::from_slice::<serde_json::Value>(&body).ok().map(|b| b["model"].clone()),
         "headers": names(&head.headers),
+        "usage": {"prompt_tokens": body.len() / 2},
         "trailers": trailers,
     });
     if head.uri.path().ends_with("/events") {
