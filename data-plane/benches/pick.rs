@@ -45,6 +45,7 @@ fn pool(count: u32, now: Instant) -> Arc<Pool> {
             kv_usage: Some(0.3),
             kv_tokens: Some(400_000),
             adapters: Some(if index % 2 == 0 { adapters(&["sql", "chat"]) } else { adapters(&["law"]) }),
+            ..Reading::default()
         };
         endpoint.slot.store(reading, now);
     }

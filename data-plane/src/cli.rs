@@ -46,6 +46,11 @@ pub struct Args {
     /// Largest request body, such as 32MiB.
     #[arg(long, default_value = "32MiB", value_parser = bytes, value_name = "SIZE")]
     pub body_limit: usize,
+    /// Percent of answers that are read for their usage, from which the bytes of a token and the hits of prefix caches are
+    /// learned. Answers that Envoy sends here anyway (full duplex, rewritten models) are always read. Envoy needs
+    /// allow_mode_override for it.
+    #[arg(long, default_value_t = 0.0, value_name = "PERCENT")]
+    pub read_answers: f32,
     /// Longest time from the end of a request to its decision, such as 2s or 500ms.
     #[arg(long, default_value = "2s", value_parser = duration, value_name = "TIME")]
     pub decision_deadline: std::time::Duration,

@@ -56,6 +56,11 @@ impl Config {
             !args.decision_deadline.is_zero(),
             "--decision-deadline is 0, every request would be refused; raise it"
         );
+        ensure!(
+            (0.0..=100.0).contains(&args.read_answers),
+            "--read-answers is {}, not a percentage; write a number from 0 to 100",
+            args.read_answers
+        );
         ensure!(args.max_in_flight > 0, "--max-in-flight is 0, every request would be refused; raise it");
         let source = source(&args)?;
         let acceptor = || Acceptor::new(args.cert_path.as_deref()).context("--cert-path").map(Arc::new);
@@ -66,7 +71,12 @@ impl Config {
             sheddable_in_flight: args.sheddable_in_flight.unwrap_or(args.max_in_flight),
         };
         Ok(Self {
-            policy: Policy { body_limit: args.body_limit, decision_deadline: args.decision_deadline, limits },
+            policy: Policy {
+                body_limit: args.body_limit,
+                decision_deadline: args.decision_deadline,
+                read_answers: args.read_answers / 100.0,
+                limits,
+            },
             workers: if args.workers == 0 { cores() } else { args.workers },
             source,
             tls,
@@ -131,6 +141,8 @@ mod tests {
             (&["--pools-file", "x", "--body-limit", "0"], ["--body-limit", "raise"]),
             (&["--pools-file", "x", "--body-limit", "3GiB"], ["--body-limit", "lower"]),
             (&["--pools-file", "x", "--decision-deadline", "0s"], ["--decision-deadline", "raise"]),
+            (&["--pools-file", "x", "--read-answers", "101"], ["--read-answers", "from 0 to 100"]),
+            (&["--pools-file", "x", "--read-answers", "NaN"], ["--read-answers", "from 0 to 100"]),
             (&["--pools-file", "x", "--max-in-flight", "0"], ["--max-in-flight", "raise"]),
         ] {
             let args = Args::parse_from([&["picker"], args].concat());

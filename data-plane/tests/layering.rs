@@ -14,8 +14,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("accelerator", &[]),
     ("flow", &[]),
     ("outcome", &["picker", "pool"]),
-    ("picker", &["accelerator", "outcome", "pool"]),
-    ("pool", &["accelerator", "tls"]),
+    ("picker", &["accelerator", "outcome", "pool", "prefix"]),
+    ("pool", &["accelerator", "prefix", "tls"]),
     ("prefix", &[]),
     ("request", &["pool"]),
     // Edges.

@@ -45,3 +45,24 @@ fn a_pick_allocates_nothing() {
         assert_eq!(info.count_total, 0, "in 100 picks of {count}");
     }
 }
+
+#[test]
+fn a_prompt_that_is_known_everywhere_allocates_nothing() {
+    let now = Instant::now();
+    let mut rng = fastrand::Rng::with_seed(1);
+    let blocks: Vec<u64> = (0..200).map(|_| rng.u64(..)).collect();
+    let ask =
+        Ask { model: "llama", prompt_tokens: 12_800, blocks: &blocks, block_tokens: 64.0, ..Ask::default() };
+    let pool = pool(100);
+    // Every endpoint was sent it, and the scratch has grown.
+    for endpoint in &pool.snapshot().endpoints {
+        endpoint.slot.held().expect("slots of pools are indexed").record(&blocks, 64.0, None);
+    }
+    drop(pick(&pool, &ask, now, &mut rng));
+    let info = allocation_counter::measure(|| {
+        for _ in 0..100 {
+            drop(pick(&pool, &ask, now, &mut rng).expect("there are endpoints"));
+        }
+    });
+    assert_eq!(info.count_total, 0, "in 100 picks");
+}

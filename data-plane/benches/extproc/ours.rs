@@ -28,6 +28,7 @@ pub(crate) fn serve() -> anyhow::Result<()> {
         };
         pools.apply(v1::WatchResponse { changed: vec![pool], synced: true, ..Default::default() });
         let policy = Policy {
+            read_answers: 0.0,
             body_limit: 32 << 20,
             decision_deadline: Duration::from_secs(2),
             limits: Limits { max_in_flight: 20_000, sheddable_in_flight: 20_000 },

@@ -9,6 +9,7 @@ use parking_lot::RwLock;
 use crate::flow::{Gate, Limits};
 use crate::metrics::{Metrics, PoolMetrics};
 use crate::pool::{Pool, Pools};
+use crate::request::tokens::Tokens;
 
 /// How requests are treated, the same for all pools.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +18,8 @@ pub struct Policy {
     pub body_limit: usize,
     /// From the end of a request to its decision.
     pub decision_deadline: Duration,
+    /// Share (0..=1) of answers whose body is asked for to read its usage, where bodies are not sent here anyway.
+    pub read_answers: f32,
     /// Admission, per pool.
     pub limits: Limits,
 }
@@ -26,6 +29,8 @@ pub struct Policy {
 pub struct Lane {
     /// Admission.
     pub gate: Gate,
+    /// Bytes per token of the models that are asked for.
+    pub tokens: Tokens,
     /// Counters.
     pub metrics: PoolMetrics,
 }
@@ -101,8 +106,11 @@ impl Lanes {
     fn open(&self, key: String) -> Arc<Lane> {
         let mut lanes = self.lanes.write();
         lanes.retain(|key, lane| Arc::strong_count(lane) > 1 || self.pools.get(key).is_some());
-        let lane =
-            |key: &String| Lane { gate: Gate::new(self.policy.limits), metrics: self.metrics.pool(key) };
+        let lane = |key: &String| Lane {
+            gate: Gate::new(self.policy.limits),
+            tokens: Tokens::default(),
+            metrics: self.metrics.pool(key),
+        };
         Arc::clone(lanes.entry(key).or_insert_with_key(|key| Arc::new(lane(key))))
     }
 }
@@ -124,7 +132,8 @@ mod tests {
             );
         };
         let limits = Limits { max_in_flight: 9, sheddable_in_flight: 9 };
-        let policy = Policy { body_limit: 1, decision_deadline: Duration::from_secs(1), limits };
+        let policy =
+            Policy { body_limit: 1, read_answers: 0.0, decision_deadline: Duration::from_secs(1), limits };
         let lanes = Lanes::new(pools.clone(), policy, Arc::default());
         let reason = |named| lanes.of(named).map(|(pool, _)| pool.key().to_string()).map_err(|e| e.reason());
         assert_eq!(reason(None), Err("not-synced"));

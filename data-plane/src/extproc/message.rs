@@ -41,6 +41,8 @@ pub enum Event {
     ResponseHeaders {
         /// HTTP status; 0 when Envoy did not send one.
         status: u16,
+        /// What its body is.
+        content: Content,
         /// The response has neither body nor trailers.
         end_of_stream: bool,
     },
@@ -50,6 +52,30 @@ pub enum Event {
     ResponseTrailers,
     /// A message of a kind that a later Envoy may send.
     Unknown,
+}
+
+/// What the body of a response is, by `content-type` and `content-encoding`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// JSON, not compressed.
+    Json,
+    /// Server-sent events, not compressed.
+    Events,
+    /// Anything else; it is not read.
+    Other,
+}
+
+impl Content {
+    fn of(media_type: &[u8]) -> Self {
+        let media_type = media_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        if media_type.eq_ignore_ascii_case(b"application/json") {
+            Self::Json
+        } else if media_type.eq_ignore_ascii_case(b"text/event-stream") {
+            Self::Events
+        } else {
+            Self::Other
+        }
+    }
 }
 
 /// A piece of a body.
@@ -123,13 +149,15 @@ fn request_headers(message: &Bytes, bytes: &[u8]) -> Result<Event, Malformed> {
 }
 
 fn response_headers(bytes: &[u8]) -> Result<Event, Malformed> {
-    let mut status = 0;
-    let end_of_stream = headers(bytes, |name, value| {
-        if name == b":status" {
-            status = std::str::from_utf8(value).ok().and_then(|v| v.parse().ok()).unwrap_or(0);
-        }
+    let (mut status, mut content, mut encoded) = (0, Content::Other, false);
+    let end_of_stream = headers(bytes, |name, value| match name {
+        b":status" => status = std::str::from_utf8(value).ok().and_then(|v| v.parse().ok()).unwrap_or(0),
+        b"content-type" => content = Content::of(value),
+        b"content-encoding" => encoded = !value.eq_ignore_ascii_case(b"identity"),
+        _ => {}
     })?;
-    Ok(Event::ResponseHeaders { status, end_of_stream })
+    let content = if encoded { Content::Other } else { content };
+    Ok(Event::ResponseHeaders { status, content, end_of_stream })
 }
 
 /// Visits the headers of an HttpHeaders message; answers its end of stream.

@@ -6,6 +6,14 @@
 //!                                                    ▼
 //!                                     decide: parse → admit → rewrite → pick
 //! ```
+//!
+//! | setting | where | what it does |
+//! |---|---|---|
+//! | `x-gateway-model-name-rewrite`, `x-llm-d-model-name-rewrite` | request header | the model to send, where no rewrite rule matches |
+//! | `llm-d.ai/role` | label of Pods | who answers, who prefills for others: see `pool::Role` |
+//! | `x-prefiller-host-port` | header to the model server | who computes the prompt: see [`prefiller`] |
+//! | `--read-answers` | flag of the picker | percent of answers read for usage, where bodies are not sent here anyway |
+//! | `allow_mode_override` | Envoy's ext_proc filter | without it, buffered pools show rewritten names in answers, and `--read-answers` does nothing |
 
 pub mod connection;
 pub mod decide;
@@ -15,6 +23,7 @@ pub mod io;
 pub mod lane;
 pub mod message;
 pub mod metadata;
+pub mod prefiller;
 pub mod refused;
 pub mod reply;
 pub mod server;

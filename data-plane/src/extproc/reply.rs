@@ -6,6 +6,7 @@
 use bytes::Bytes;
 
 use super::metadata::{DESTINATION, LB};
+use super::prefiller::{PREFILLER, Prefiller};
 use super::refused::Refused;
 use super::wire::Writer;
 
@@ -38,11 +39,22 @@ pub enum Reply {
         part: Part,
         /// "ip:port", in order of preference, separated by commas.
         endpoints: String,
+        /// Who computes the prompt.
+        prefiller: Prefiller,
         /// Length of the body that follows, where the client's content-length does not hold any more.
         content_length: Option<usize>,
         /// The body to send instead of the buffered one.
         body: Option<Bytes>,
     },
+    /// The response's headers go on, and its body is read here.
+    Reading {
+        /// The pieces of the body are wanted, although the mode does not send them.
+        pull: bool,
+        /// The body may get another length: content-length is taken away.
+        rewrites: bool,
+    },
+    /// A piece of the response's body goes on with other bytes (not full duplex).
+    Replaced(Bytes),
     /// A piece of a body that goes on (full duplex).
     Streamed {
         /// The request's or the response's body.
@@ -61,13 +73,15 @@ impl Reply {
     pub fn encode(self, frames: &mut impl Extend<Bytes>) {
         match self {
             Self::Continue(part) => frames.extend([Bytes::from_static(go_on(part))]),
-            Self::Destination { part, endpoints, content_length, body } => {
-                frames.extend([destination(part, &endpoints, content_length, body.as_deref())]);
+            Self::Destination { part, endpoints, prefiller, content_length, body } => {
+                frames.extend([destination(part, &endpoints, &prefiller, content_length, body.as_deref())]);
             }
             Self::Streamed { part, data, end_of_stream } => {
                 frames.extend([streamed(part, data.len(), end_of_stream)]);
                 frames.extend([data]);
             }
+            Self::Reading { pull, rewrites } => frames.extend([reading(pull, rewrites)]),
+            Self::Replaced(body) => frames.extend([replaced(&body)]),
             Self::Immediate(refused) => frames.extend([immediate(&refused)]),
         }
     }
@@ -85,7 +99,13 @@ fn go_on(part: Part) -> &'static [u8] {
     }
 }
 
-fn destination(part: Part, endpoints: &str, content_length: Option<usize>, body: Option<&[u8]>) -> Bytes {
+fn destination(
+    part: Part,
+    endpoints: &str,
+    prefiller: &Prefiller,
+    content_length: Option<usize>,
+    body: Option<&[u8]>,
+) -> Bytes {
     let mut w = Writer::with_tail(256 + 4 * endpoints.len() + body.map_or(0, <[u8]>::len), 0);
     // ProcessingResponse.dynamic_metadata: {"envoy.lb": {DESTINATION: endpoints}}
     w.message(8, |w| {
@@ -102,6 +122,11 @@ fn destination(part: Part, endpoints: &str, content_length: Option<usize>, body:
                 w.message(3, |w| w.bytes(1, body));
             }
             w.message(2, |w| {
+                match prefiller {
+                    Prefiller::Untold => {}
+                    Prefiller::Itself => w.bytes(2, PREFILLER.as_bytes()),
+                    Prefiller::Other(address) => set_header(w, PREFILLER, address.as_bytes()),
+                }
                 if let Some(length) = content_length {
                     set_header(w, "content-length", length.to_string().as_bytes());
                 }
@@ -109,6 +134,33 @@ fn destination(part: Part, endpoints: &str, content_length: Option<usize>, body:
             });
         });
     });
+    w.into_frame()
+}
+
+/// `mode_override` counts where the filter has `allow_mode_override`; elsewhere Envoy leaves it, and the body passes as it
+/// is. Trailers stay wanted, or the stream would end with the headers.
+fn reading(pull: bool, rewrites: bool) -> Bytes {
+    let mut w = Writer::with_tail(64, 0);
+    if pull {
+        w.message(9, |w| {
+            w.number(6, 1);
+            w.number(4, 1);
+            w.number(2, 1);
+            w.number(1, 1);
+        });
+    }
+    w.message(Part::ResponseHeaders as u32, |w| {
+        if rewrites {
+            w.message(1, |w| w.message(2, |w| w.bytes(2, b"content-length")));
+        }
+    });
+    w.into_frame()
+}
+
+/// CommonResponse.body_mutation.body.
+fn replaced(body: &[u8]) -> Bytes {
+    let mut w = Writer::with_tail(64 + body.len(), 0);
+    w.message(Part::ResponseBody as u32, |w| w.message(1, |w| w.message(3, |w| w.bytes(1, body))));
     w.into_frame()
 }
 

@@ -8,16 +8,21 @@
 //!          └─ over the limit ─▶ Refused
 //! ```
 //! FULL_DUPLEX answers the headers with the decision and sends the whole body back after it, with one end of stream
-//! (none when trailers follow). BUFFERED answers the body message with it. The response side only passes through.
+//! (none when trailers follow). BUFFERED answers the body message with it.
+//!
+//! The response passes through. Where its body is sent here anyway, usage is read from it. When the model was rewritten,
+//! the client's name is put back: its pieces are then asked for, if the mode does not send them.
 
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::message::{BodyMode, Chunk, Event, Message, Modes};
+use super::message::{BodyMode, Chunk, Content, Event, Message, Modes};
 use super::metadata::Metadata;
+use super::prefiller::Prefiller;
 use super::refused::Refused;
 use super::reply::{Part, Reply};
 use crate::picker::SubsetEntry;
+use crate::request::answer::{Reader, Restore, Usage};
 use crate::request::{Body, Head};
 
 /// Largest piece of a body in one reply: its message fits HTTP/2's default window of 65,535 bytes.
@@ -44,6 +49,8 @@ pub enum Seen {
     FirstByte,
     /// The response is a server error.
     Failed(u16),
+    /// What the model server reports; before the end.
+    Usage(Usage),
     /// The response ended.
     Ended,
 }
@@ -73,8 +80,12 @@ pub struct Question<'a> {
 pub struct Answer {
     /// "ip:port", in order of preference, separated by commas.
     pub endpoints: String,
+    /// Who computes the prompt.
+    pub prefiller: Prefiller,
     /// The body to send instead, when the model was rewritten.
     pub body: Option<Bytes>,
+    /// The name to put back in the response.
+    pub restore: Option<Restore>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +106,11 @@ pub struct Session {
     body: Body,
     whole: Bytes,
     metadata: Metadata,
+    restore: Option<Restore>,
+    /// Usage is wanted, also where bodies are not sent here.
+    sampled: bool,
+    /// Reads the response's body. Boxed: most streams have none.
+    reader: Option<Box<Reader>>,
     first_byte: bool,
     ended: bool,
 }
@@ -112,9 +128,19 @@ impl Session {
             body: Body::with_limit(body_limit),
             whole: Bytes::new(),
             metadata: Metadata::default(),
+            restore: None,
+            sampled: false,
+            reader: None,
             first_byte: false,
             ended: false,
         }
+    }
+
+    /// Asks for the response's body to read its usage, if `sampled`.
+    #[must_use]
+    pub fn reading(mut self, sampled: bool) -> Self {
+        self.sampled = sampled;
+        self
     }
 
     /// Takes one message.
@@ -132,11 +158,16 @@ impl Session {
             Event::RequestHeaders { head, end_of_stream } => self.on_headers(head, end_of_stream, turn),
             Event::RequestBody(chunk) => self.on_body(&chunk, turn),
             Event::RequestTrailers => self.on_trailers(turn),
-            Event::ResponseHeaders { status, end_of_stream } => {
-                self.on_response_headers(status, end_of_stream, turn)
+            Event::ResponseHeaders { status, content, end_of_stream } => {
+                self.on_response_headers(status, content, end_of_stream, turn)
             }
             Event::ResponseBody(chunk) => self.on_response_body(chunk, turn),
             Event::ResponseTrailers => {
+                if self.modes.response == BodyMode::FullDuplex
+                    && let Some(reader) = &mut self.reader
+                {
+                    stream(Part::ResponseBody, reader.finish(), false, turn);
+                }
                 turn.replies.push(Reply::Continue(Part::ResponseTrailers));
                 self.end(turn);
                 Next::Read
@@ -158,18 +189,19 @@ impl Session {
     /// Takes the decision.
     pub fn decided(&mut self, decision: Result<Answer, Refused>, turn: &mut Turn) -> Next {
         let Phase::Deciding(end) = self.phase else { return Next::Read };
-        let Answer { endpoints, body } = match decision {
+        let Answer { endpoints, prefiller, body, restore } = match decision {
             Ok(answer) => answer,
             Err(refused) => return self.refuse(refused, turn),
         };
         self.phase = Phase::Decided;
+        self.restore = restore;
         // Header values are slices of received messages: kept, each stream would hold on to them until it ends.
         self.head = Head::default();
         let whole = std::mem::take(&mut self.whole);
         if self.modes.request != BodyMode::FullDuplex || end == Part::RequestHeaders {
             // Envoy answers 503 to a body of another length than the content-length that it holds.
             let content_length = body.as_ref().map(Bytes::len);
-            turn.replies.push(Reply::Destination { part: end, endpoints, content_length, body });
+            turn.replies.push(Reply::Destination { part: end, endpoints, prefiller, content_length, body });
             return Next::Read;
         }
         let whole = body.unwrap_or(whole);
@@ -177,6 +209,7 @@ impl Session {
         turn.replies.push(Reply::Destination {
             part: Part::RequestHeaders,
             endpoints,
+            prefiller,
             content_length: (!by_trailers).then_some(whole.len()),
             body: None,
         });
@@ -232,12 +265,30 @@ impl Session {
         Next::Read
     }
 
-    fn on_response_headers(&mut self, status: u16, end_of_stream: bool, turn: &mut Turn) -> Next {
-        turn.replies.push(Reply::Continue(Part::ResponseHeaders));
+    fn on_response_headers(
+        &mut self,
+        status: u16,
+        content: Content,
+        end_of_stream: bool,
+        turn: &mut Turn,
+    ) -> Next {
+        let sent_here = self.modes.response != BodyMode::None;
+        let restore = self.restore.take();
+        let wanted = sent_here || restore.is_some() || self.sampled;
+        if !end_of_stream && content != Content::Other && wanted {
+            turn.replies.push(match (restore.is_some(), !sent_here) {
+                (false, false) => Reply::Continue(Part::ResponseHeaders),
+                (rewrites, pull) => Reply::Reading { pull, rewrites },
+            });
+            self.reader = Some(Box::new(Reader::new(restore, content == Content::Events)));
+        } else {
+            turn.replies.push(Reply::Continue(Part::ResponseHeaders));
+        }
         if status >= 500 {
             turn.seen.push(Seen::Failed(status));
         }
-        if end_of_stream || self.modes.response == BodyMode::None {
+        // Also when the body was asked for: it may not come.
+        if end_of_stream || !sent_here {
             self.first_byte(turn);
         }
         if end_of_stream {
@@ -250,15 +301,32 @@ impl Session {
         if !chunk.data.is_empty() {
             self.first_byte(turn);
         }
+        let replaced = self.read(&chunk);
         if self.modes.response != BodyMode::FullDuplex {
-            turn.replies.push(Reply::Continue(Part::ResponseBody));
+            turn.replies.push(replaced.map_or(Reply::Continue(Part::ResponseBody), Reply::Replaced));
         } else if !self.ended {
-            stream(Part::ResponseBody, chunk.data, chunk.end_of_stream, turn);
+            let data = replaced.unwrap_or(chunk.data);
+            stream(Part::ResponseBody, data, chunk.end_of_stream, turn);
         }
         if chunk.end_of_stream {
             self.end(turn);
         }
         Next::Read
+    }
+
+    /// Reads a piece of the response; answers what to send instead, if anything else.
+    fn read(&mut self, chunk: &Chunk) -> Option<Bytes> {
+        let reader = self.reader.as_mut()?;
+        let replaced = reader.push(&chunk.data);
+        if !chunk.end_of_stream {
+            return replaced;
+        }
+        let held = reader.finish();
+        if held.is_empty() {
+            return replaced;
+        }
+        // Only a piece that was replaced leaves something held back, or one that is empty.
+        Some([&replaced.unwrap_or_default()[..], &held[..]].concat().into())
     }
 
     fn decide(&mut self, end: Part) -> Next {
@@ -283,6 +351,7 @@ impl Session {
 
     fn end(&mut self, turn: &mut Turn) {
         if !std::mem::replace(&mut self.ended, true) {
+            turn.seen.extend(self.reader.take().and_then(|reader| reader.usage()).map(Seen::Usage));
             turn.seen.push(Seen::Ended);
         }
     }

@@ -45,7 +45,8 @@ pub(super) async fn process(
     let send = respond.send_response(grpc::open(), false)?;
     let policy = &lanes.policy;
     let mut call = Call {
-        session: Session::new(policy.body_limit),
+        session: Session::new(policy.body_limit)
+            .reading(policy.read_answers > 0.0 && fastrand::f32() < policy.read_answers),
         deframer: Deframer::new(policy.body_limit + OVERHEAD),
         deadline: policy.decision_deadline,
         open: Open::count(&lane),
@@ -184,11 +185,22 @@ impl Call {
     }
 
     fn account(&mut self, seen: Seen) {
-        let Some(Guards { outcome, .. }) = &mut self.guards else { return };
+        let Some(Guards { outcome, prefill, prompt, .. }) = &mut self.guards else { return };
         match seen {
             Seen::Served(addr) => outcome.served(addr),
-            Seen::FirstByte => outcome.first_byte(Instant::now()),
+            Seen::FirstByte => {
+                outcome.first_byte(Instant::now());
+                *prefill = None;
+            }
             Seen::Failed(status) => outcome.failed(status),
+            Seen::Usage(usage) => {
+                if let Some(cached) = usage.cached_tokens {
+                    outcome.reported(cached);
+                }
+                if let Some((model, text)) = prompt {
+                    self.open.lane.tokens.learn(model, *text, usage.prompt_tokens);
+                }
+            }
             Seen::Ended => self.guards = None,
         }
     }

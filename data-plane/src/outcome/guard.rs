@@ -33,8 +33,9 @@ impl InflightGuard {
         }
     }
 
-    /// The prompt takes `length` to compute, after those sent before.
+    /// The prompt takes `length` to compute, after those sent before. Replaces an earlier length.
     pub(crate) fn queue(&mut self, length: Duration, now: Instant) {
+        self.slot.unqueue_prefill(self.queued);
         self.slot.queue_prefill(length, now);
         self.queued = length;
     }

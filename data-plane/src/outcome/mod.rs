@@ -34,6 +34,11 @@ pub struct Outcome {
     /// The latest time that the request's events told.
     seen: Instant,
     expected: Duration,
+    /// Prompt tokens that the endpoint was sent before, for learning from its report.
+    held_tokens: u32,
+    /// Blocks of the prompt, and their tokens.
+    sent: (Vec<u64>, f32),
+    elsewhere: bool,
     answered: bool,
     failed: bool,
 }
@@ -41,7 +46,46 @@ pub struct Outcome {
 impl Outcome {
     pub(crate) fn new(pool: Arc<Pool>, guard: InflightGuard, now: Instant, expected: Duration) -> Self {
         pool.counters().picks.fetch_add(1, Relaxed);
-        Self { pool, guard, picked_at: now, seen: now, expected, answered: false, failed: false }
+        Self {
+            pool,
+            guard,
+            picked_at: now,
+            seen: now,
+            expected,
+            held_tokens: 0,
+            sent: (Vec::new(), 0.0),
+            elsewhere: false,
+            answered: false,
+            failed: false,
+        }
+    }
+
+    /// The endpoint was sent the first `held_tokens` of the prompt before.
+    pub(crate) fn expecting(mut self, held_tokens: u32) -> Self {
+        self.held_tokens = held_tokens;
+        self
+    }
+
+    /// The prompt's `blocks`, of `block_tokens` each: an endpoint other than the pick that serves the request holds
+    /// them, too. Kept until the first byte.
+    pub fn sent(&mut self, blocks: Vec<u64>, block_tokens: f32) {
+        self.sent = (blocks, block_tokens);
+    }
+
+    /// Another endpoint computes the prompt: nothing is to be computed here, and the first byte says nothing.
+    pub fn prefilled_elsewhere(&mut self) {
+        self.guard.prefilled();
+        self.guard.queue(Duration::ZERO, self.seen);
+        self.elsewhere = true;
+    }
+
+    /// The endpoint reports how many prompt tokens it had in its cache. Only the first report counts, and none of an
+    /// endpoint that was not the pick.
+    pub fn reported(&mut self, cached_tokens: u32) {
+        let expected = std::mem::take(&mut self.held_tokens);
+        if let Some(held) = self.guard.slot().held() {
+            held.learn(expected, cached_tokens);
+        }
     }
 
     /// Envoy tells which endpoint it used. If it is not the one that holds the account, the account moves there and the
@@ -56,6 +100,10 @@ impl Outcome {
             Some(slot) => {
                 self.pool.counters().moved.fetch_add(1, Relaxed);
                 self.guard.move_to(slot, self.seen);
+                self.held_tokens = 0;
+                if let Some(held) = self.guard.slot().held() {
+                    held.record(&self.sent.0, self.sent.1, self.guard.slot().kv_tokens());
+                }
             }
             None => {
                 self.pool.counters().moved_unknown.fetch_add(1, Relaxed);
@@ -73,9 +121,10 @@ impl Outcome {
             return;
         }
         self.guard.answered();
+        self.sent.0 = Vec::new();
         let ratio = now.saturating_duration_since(self.picked_at).as_secs_f32()
             / self.expected.as_secs_f32().max(1e-3);
-        if ratio >= TOO_SOON {
+        if ratio >= TOO_SOON && !self.elsewhere {
             self.guard.prefilled();
             self.guard.slot().learn_first_byte(ratio.min(LARGEST_RATIO));
         }

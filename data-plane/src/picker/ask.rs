@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use crate::pool::Adapters;
+use crate::pool::{Adapters, Role, Slot};
+use crate::prefix::Matches;
 
 /// Output tokens of a request that does not limit them further: the mean of published conversation traces is 211
 /// (Azure 2023), and limits that clients send are upper bounds, mostly far above what is generated.
@@ -21,8 +22,12 @@ pub struct Ask<'a> {
     pub priority: i32,
     /// The only endpoints that may be picked.
     pub subset: Option<&'a [SubsetEntry]>,
+    /// The only role that is picked.
+    pub role: Role,
     /// Hashes of the prompt's blocks, each chained to the one before.
     pub blocks: &'a [u64],
+    /// Prompt tokens of each of `blocks`.
+    pub block_tokens: f32,
 }
 
 /// One endpoint, or all ports of an address.
@@ -38,12 +43,14 @@ pub struct SubsetEntry {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Need {
     pub(super) prompt_tokens: u32,
-    /// Prompt tokens to compute. Equal to `prompt_tokens`: no prefix is taken to be cached.
+    /// Prompt tokens to compute: without [`at`](Self::at), all of them.
     pub(super) prefill_tokens: u32,
     /// Output tokens expected.
     pub(super) decode_tokens: u32,
     /// Hash of the model's name, to look for among adapters.
     pub(super) adapter: Option<u64>,
+    /// Prompt tokens of a block.
+    block_tokens: f32,
 }
 
 impl Need {
@@ -52,7 +59,30 @@ impl Need {
             prompt_tokens: ask.prompt_tokens,
             prefill_tokens: ask.prompt_tokens,
             decode_tokens: ask.max_tokens.unwrap_or(USUAL_OUTPUT).min(USUAL_OUTPUT),
+            block_tokens: ask.block_tokens,
             adapter: (!ask.model.is_empty()).then(|| Adapters::hash(ask.model.as_bytes())),
         }
+    }
+
+    /// Tokens at the start of the prompt that `slot` was sent before.
+    pub(super) fn held(&self, matches: &Matches, slot: &Slot) -> u32 {
+        let run = slot.held().map_or(0, |held| matches.run(held.number()));
+        if run == 0 { 0 } else { (run as f32 * self.block_tokens) as u32 }
+    }
+
+    /// Of `held` tokens, those that `slot` is expected to have in its cache: whole blocks of its engine, as far as
+    /// it kept what it should, and never the whole prompt (engines compute the last token to have an output).
+    pub(super) fn cached(&self, held: u32, slot: &Slot) -> u32 {
+        if held == 0 {
+            return 0;
+        }
+        let kept = slot.held().map_or(0.0, |blocks| blocks.yields() * held as f32) as u32;
+        let kept = kept.min(self.prompt_tokens.saturating_sub(1));
+        kept - kept % slot.kv_block()
+    }
+
+    /// What is needed where `cached` tokens are.
+    pub(super) fn at(&self, cached: u32) -> Self {
+        Self { prefill_tokens: self.prompt_tokens.saturating_sub(cached), ..*self }
     }
 }

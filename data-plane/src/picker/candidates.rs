@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use crate::pool::{Endpoint, Load, Snapshot};
+use crate::pool::{Endpoint, Load, Role, Snapshot};
+use crate::prefix::Matches;
 
 use super::ask::{Ask, Need, SubsetEntry};
 use super::refusal::Refusal;
@@ -15,6 +16,10 @@ pub(super) struct Candidate {
     pub(super) index: u32,
     /// Requests of ours that were in flight when it was looked at.
     pub(super) own: u32,
+    /// Tokens at the start of the prompt that it was sent before.
+    pub(super) held_tokens: u32,
+    /// Of these, what it is expected to have in its cache.
+    pub(super) cached_tokens: u32,
     /// Avoided while others are not.
     pub(super) failing: bool,
     /// Requests over useful batch.
@@ -47,24 +52,28 @@ pub(super) fn collect(
     need: &Need,
     now: Instant,
 ) -> Result<(), Refusal> {
-    let Scratch { indices, candidates } = scratch;
+    let Scratch { indices, candidates, matches } = scratch;
     candidates.clear();
     let mut counts = Counts::default();
     match ask.subset {
         None => {
             for (index, endpoint) in snapshot.endpoints.iter().enumerate() {
-                counts.offer(candidates, index as u32, endpoint, need, now);
+                if snapshot.role(index) != ask.role {
+                    continue;
+                }
+                counts.offer(candidates, matches, index as u32, endpoint, need, now);
             }
         }
         Some(subset) => {
             in_subset(snapshot, subset, indices);
-            for index in indices.iter() {
-                counts.offer(candidates, *index, &snapshot.endpoints[*index as usize], need, now);
+            for index in indices.iter().filter(|index| snapshot.role(**index as usize) == ask.role) {
+                let endpoint = &snapshot.endpoints[*index as usize];
+                counts.offer(candidates, matches, *index, endpoint, need, now);
             }
         }
     }
     if candidates.is_empty() {
-        return Err(counts.refusal(snapshot, need));
+        return Err(counts.refusal(snapshot, ask.role, need));
     }
     if counts.is_adapter {
         for candidate in candidates.iter_mut() {
@@ -88,6 +97,7 @@ impl Counts {
     fn offer(
         &mut self,
         candidates: &mut Vec<Candidate>,
+        matches: &Matches,
         index: u32,
         endpoint: &Endpoint,
         need: &Need,
@@ -102,7 +112,9 @@ impl Counts {
             self.largest = self.largest.max(load.kv_tokens.unwrap_or(0));
             return;
         }
-        let parts = cost::parts(endpoint.profile(), &load, need);
+        let held_tokens = need.held(matches, &endpoint.slot);
+        let cached_tokens = need.cached(held_tokens, &endpoint.slot);
+        let parts = cost::parts(endpoint.profile(), &load, &need.at(cached_tokens));
         let adapter = need.adapter.map_or(0.0, |adapter| {
             let held = endpoint.slot.adapters();
             let held = held.as_deref();
@@ -112,6 +124,8 @@ impl Counts {
         candidates.push(Candidate {
             index,
             own: load.own,
+            held_tokens,
+            cached_tokens,
             failing: endpoint.slot.is_failing(now),
             busy: load.requests() / endpoint.profile().useful_batch,
             ttft: parts.ttft(),
@@ -120,11 +134,12 @@ impl Counts {
         });
     }
 
-    fn refusal(&self, snapshot: &Snapshot, need: &Need) -> Refusal {
+    fn refusal(&self, snapshot: &Snapshot, role: Role, need: &Need) -> Refusal {
         if self.too_small > 0 {
             return Refusal::DoesNotFit { prompt_tokens: need.prompt_tokens, largest: self.largest };
         }
-        match snapshot.endpoints.iter().any(|endpoint| endpoint.ready) {
+        let mut endpoints = snapshot.endpoints.iter().enumerate();
+        match endpoints.any(|(index, endpoint)| endpoint.ready && snapshot.role(index) == role) {
             true => Refusal::SubsetEmpty,
             false => Refusal::NoEndpoints,
         }

@@ -10,6 +10,7 @@ use crate::pool::{Endpoint, Freshness, Load, Pool};
 use super::ask::{Ask, Need};
 use super::cost::{self, Parts};
 use super::{SubsetEntry, candidates};
+use crate::prefix::Matches;
 
 /// What the picker thinks of one endpoint for one request.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct Explained {
     pub freshness: Freshness,
     /// Its load.
     pub load: Load,
+    /// Prompt tokens that it is expected to have in its cache.
+    pub cached_tokens: u32,
     /// Its cost in seconds.
     pub parts: Parts,
 }
@@ -37,6 +40,8 @@ pub enum Verdict {
     Failing,
     /// Finishes what it has.
     Draining,
+    /// It does another part of the work.
+    OtherRole,
     /// The request is limited to others.
     OutsideSubset,
     /// The prompt is larger than its KV cache.
@@ -48,6 +53,8 @@ pub enum Verdict {
 pub fn explain(pool: &Pool, ask: &Ask<'_>, now: Instant) -> Vec<Explained> {
     let snapshot = pool.peek();
     let need = Need::of(ask);
+    let mut matches = Matches::default();
+    pool.prefixes().lookup(ask.blocks, &mut matches);
     let holds = |endpoint: &Endpoint| {
         let adapters = endpoint.slot.adapters();
         need.adapter.zip(adapters.as_deref()).is_some_and(|(id, held)| held.runs(id) || held.awaits(id))
@@ -56,18 +63,24 @@ pub fn explain(pool: &Pool, ask: &Ask<'_>, now: Instant) -> Vec<Explained> {
     let mut explained: Vec<Explained> = snapshot
         .endpoints
         .iter()
-        .map(|endpoint| {
+        .enumerate()
+        .map(|(index, endpoint)| {
             let load = endpoint.slot.load(now);
-            let mut parts = cost::parts(endpoint.profile(), &load, &need);
+            let cached_tokens = need.cached(need.held(&matches, &endpoint.slot), &endpoint.slot);
+            let mut parts = cost::parts(endpoint.profile(), &load, &need.at(cached_tokens));
             if let Some(adapter) = need.adapter.filter(|_| is_adapter) {
                 parts.adapter = cost::adapter(endpoint.slot.adapters().as_deref(), adapter);
             }
             Explained {
                 address: endpoint.address(),
                 accelerator: endpoint.accelerator.clone(),
-                verdict: verdict(endpoint, &load, ask.subset, &need, now),
+                verdict: match snapshot.role(index) == ask.role {
+                    true => verdict(endpoint, &load, ask.subset, &need, now),
+                    false => Verdict::OtherRole,
+                },
                 freshness: endpoint.slot.freshness(now),
                 load,
+                cached_tokens,
                 parts,
             }
         })

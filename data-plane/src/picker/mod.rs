@@ -6,7 +6,7 @@
 //!                                                                                └ then fallbacks, by cost
 //! ```
 //!
-//! Nothing is locked, and nothing is allocated per endpoint: costs go to a scratch that each thread keeps.
+//! Nothing is locked but single blocks of the prefix index, and nothing is allocated per endpoint: costs go to a scratch that each thread keeps.
 
 mod ask;
 mod candidates;
@@ -27,6 +27,7 @@ use smallvec::SmallVec;
 
 use crate::outcome::{InflightGuard, Outcome};
 use crate::pool::{Pool, Snapshot, Work};
+use crate::prefix::Matches;
 
 pub use ask::{Ask, SubsetEntry};
 pub use cost::Parts;
@@ -49,6 +50,7 @@ thread_local! {
 struct Scratch {
     indices: Vec<u32>,
     candidates: Vec<Candidate>,
+    matches: Matches,
 }
 
 /// Where a request goes.
@@ -60,6 +62,8 @@ pub struct Pick {
     pub outcome: Outcome,
     /// Expected time to the first token at the choice.
     pub expected_ttft: Duration,
+    /// Prompt tokens that the choice is expected to have in its cache.
+    pub cached_tokens: u32,
 }
 
 /// Chooses an endpoint of `pool` for `ask` and counts the request there at once.
@@ -80,6 +84,7 @@ fn pick_in(
     rng: &mut fastrand::Rng,
 ) -> Result<Pick, Refusal> {
     let need = Need::of(ask);
+    pool.prefixes().lookup(ask.blocks, &mut scratch.matches);
     let mut repicks = 0;
     loop {
         candidates::collect(scratch, snapshot, ask, &need, now)?;
@@ -89,7 +94,7 @@ fn pick_in(
         let endpoint = &snapshot.endpoints[choice.index as usize];
         let work = Work {
             prompt_tokens: need.prompt_tokens,
-            prefill_tokens: need.prefill_tokens,
+            prefill_tokens: need.at(choice.cached_tokens).prefill_tokens,
             decode_tokens: need.decode_tokens,
         };
         let (mut guard, before) = InflightGuard::claim(Arc::clone(&endpoint.slot), work);
@@ -98,15 +103,19 @@ fn pick_in(
             pool.counters().repicks.fetch_add(1, Relaxed);
             continue;
         }
-        let prefill = cost::prefill(endpoint.profile(), &need);
+        let prefill = cost::prefill(endpoint.profile(), &need.at(choice.cached_tokens));
         guard.queue(Duration::from_secs_f32(prefill), now);
         let mut endpoints = SmallVec::new();
         endpoints.push(endpoint.address());
         choose::fallbacks(candidates, first, FALLBACKS, |index| {
             endpoints.push(snapshot.endpoints[index as usize].address());
         });
+        // At once, so that the next request with the same beginning finds it, even before this one is computed.
+        if let Some(held) = endpoint.slot.held() {
+            held.record(ask.blocks, ask.block_tokens, endpoint.slot.kv_tokens());
+        }
         let expected_ttft = Duration::from_secs_f32(choice.ttft);
-        let outcome = Outcome::new(Arc::clone(pool), guard, now, expected_ttft);
-        return Ok(Pick { endpoints, outcome, expected_ttft });
+        let outcome = Outcome::new(Arc::clone(pool), guard, now, expected_ttft).expecting(choice.held_tokens);
+        return Ok(Pick { endpoints, outcome, expected_ttft, cached_tokens: choice.cached_tokens });
     }
 }

@@ -9,6 +9,7 @@ use crate::accelerator::{Hardware, Profile, profile_of};
 use crate::pool::{Adapters, Endpoint, Reading, Slot};
 
 mod fleet;
+mod prefix;
 
 /// An endpoint before it has a slot.
 pub(crate) struct MkEndpoint {

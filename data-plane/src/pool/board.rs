@@ -12,18 +12,21 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use super::slot::Slot;
+use crate::prefix::Index;
 
 /// The slots of a process.
 #[derive(Debug)]
 pub(super) struct Board {
     epoch: Instant,
+    /// The prompts that slots were sent.
+    pub(super) prefixes: Index,
     /// Guards the map only; held by the writer of snapshots, never by a pick.
     slots: Mutex<HashMap<SocketAddr, Weak<Slot>>>,
 }
 
 impl Board {
     pub(super) fn new(epoch: Instant) -> Self {
-        Self { epoch, slots: Mutex::default() }
+        Self { epoch, prefixes: Index::default(), slots: Mutex::default() }
     }
 
     /// The slot of `address`: the living one, or a fresh one.
@@ -31,7 +34,7 @@ impl Board {
         let mut slots = self.slots.lock();
         let entry = slots.entry(address).or_default();
         entry.upgrade().unwrap_or_else(|| {
-            let slot = Arc::new(Slot::new(address, self.epoch));
+            let slot = Arc::new(Slot::indexed(address, self.epoch, &self.prefixes));
             *entry = Arc::downgrade(&slot);
             slot
         })

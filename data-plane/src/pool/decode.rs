@@ -9,6 +9,7 @@ use crate::accelerator::{Hardware, profile_of};
 
 use super::board::Board;
 use super::key::PoolKey;
+use super::role::Role;
 use super::snapshot::{Endpoint, Objective, RewriteRule, Snapshot};
 
 /// The key of a pool's name, or what is wrong with it.
@@ -44,10 +45,15 @@ pub(super) fn snapshot(
         }
         same
     });
+    let mut roles: Vec<Role> = endpoints.iter().map(|endpoint| Role::of(&endpoint.labels)).collect();
+    if roles.iter().all(|role| *role == Role::Serve) {
+        roles = Vec::new();
+    }
     let mut snapshot = Snapshot {
         revision: pool.revision,
         annotations: pool.annotations.into_iter().collect(),
         endpoints,
+        roles,
         ..Snapshot::default()
     };
     for wanted in pool.objectives {

@@ -15,6 +15,7 @@ use super::decode;
 use super::key::PoolKey;
 use super::slot::Slot;
 use super::snapshot::Snapshot;
+use crate::prefix::Index;
 
 /// The pools that this process serves. Cloning shares them.
 #[derive(Clone, Debug)]
@@ -82,6 +83,11 @@ impl Pool {
     /// The latest good snapshot, for the length of a pick.
     pub(crate) fn peek(&self) -> arc_swap::Guard<Arc<Snapshot>> {
         self.snapshot.load()
+    }
+
+    /// The prompts that its endpoints were sent.
+    pub(crate) fn prefixes(&self) -> &Index {
+        &self.board.prefixes
     }
 
     /// What happened so far.

@@ -14,6 +14,8 @@ pub struct Reading {
     pub kv_usage: Option<f32>,
     /// Size of the KV cache in tokens.
     pub kv_tokens: Option<u64>,
+    /// Tokens of a block of it.
+    pub kv_block: Option<u32>,
     /// LoRA adapters that run or wait.
     pub adapters: Option<Adapters>,
 }

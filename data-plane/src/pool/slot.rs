@@ -23,6 +23,7 @@ use arc_swap::ArcSwapOption;
 
 use super::load::{Load, Packed};
 use super::reading::{Adapters, Freshness, Reading};
+use crate::prefix::{Held, Index};
 
 /// A reading older than this does not correct our own counters.
 const STALE_AFTER: Duration = Duration::from_secs(2);
@@ -32,6 +33,8 @@ const FAILING_AFTER: u32 = 3;
 const ERRORS_AFTER: u32 = 3;
 /// An endpoint whose requests fail is avoided for this long, doubled with each further failure.
 const ERROR_PAUSE: Duration = Duration::from_millis(500);
+/// Tokens of a KV cache block of an engine that does not tell.
+const USUAL_KV_BLOCK: u32 = 16;
 /// The doubling of [`ERROR_PAUSE`] ends here: 2 s, so that an endpoint that works again is soon
 /// used again.
 const MAX_DOUBLINGS: u32 = 2;
@@ -67,7 +70,10 @@ pub struct Slot {
     errors: AtomicU32,
     errored_at: AtomicU64,
     first_byte_ratio: AtomicU32,
+    kv_block: AtomicU32,
     adapters: ArcSwapOption<Adapters>,
+    /// Prompts that were sent there; None for a slot outside of the index.
+    held: Option<Held>,
 }
 
 impl Slot {
@@ -90,8 +96,15 @@ impl Slot {
             errors: AtomicU32::new(0),
             errored_at: AtomicU64::new(0),
             first_byte_ratio: AtomicU32::new(1.0_f32.to_bits()),
+            kv_block: AtomicU32::new(0),
             adapters: ArcSwapOption::empty(),
+            held: None,
         }
+    }
+
+    /// A slot whose prompts are found in `index`.
+    pub(crate) fn indexed(address: SocketAddr, epoch: Instant, index: &Index) -> Self {
+        Self { held: index.register(), ..Self::new(address, epoch) }
     }
 
     /// Where the endpoint is.
@@ -195,6 +208,9 @@ impl Slot {
         if let Some(tokens) = reading.kv_tokens {
             self.kv_tokens.store(tokens, Relaxed);
         }
+        if let Some(tokens) = reading.kv_block {
+            self.kv_block.store(tokens, Relaxed);
+        }
         let held = self.adapters.load();
         if held.as_deref() != reading.adapters.as_ref() {
             self.adapters.store(reading.adapters.map(Arc::new));
@@ -234,11 +250,35 @@ impl Slot {
             counter.store(0, Relaxed);
         }
         self.kv_tokens.store(0, Relaxed);
+        self.kv_block.store(0, Relaxed);
+        self.emptied();
         self.first_byte_ratio.store(1.0_f32.to_bits(), Relaxed);
         self.adapters.store(None);
     }
 
+    /// The model server refuses connections: when it is back, its caches are empty.
+    pub(crate) fn emptied(&self) {
+        if let Some(held) = &self.held {
+            held.clear();
+        }
+    }
+
     // === what the picker and others read ===
+
+    /// Prompts that were sent there.
+    #[must_use]
+    pub fn held(&self) -> Option<&Held> {
+        self.held.as_ref()
+    }
+
+    /// Tokens of a block of its KV cache: fewer are not cached.
+    #[must_use]
+    pub fn kv_block(&self) -> u32 {
+        match self.kv_block.load(Relaxed) {
+            0 => USUAL_KV_BLOCK,
+            tokens => tokens,
+        }
+    }
 
     /// How far the last reading can be trusted.
     #[must_use]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::accelerator::Profile;
 
+use super::role::Role;
 use super::slot::Slot;
 
 /// Position of an endpoint in [`Snapshot::endpoints`]; valid for that snapshot only.
@@ -27,6 +28,8 @@ pub struct Snapshot {
     pub model_objectives: BTreeMap<String, String>,
     /// Sorted by address, then port; no address twice.
     pub endpoints: Vec<Endpoint>,
+    /// What each of `endpoints` does; empty when all of them serve.
+    pub roles: Vec<Role>,
 }
 
 impl Snapshot {
@@ -35,6 +38,12 @@ impl Snapshot {
     pub fn find(&self, address: SocketAddr) -> Option<EndpointIx> {
         let index = self.endpoints.binary_search_by_key(&address, Endpoint::address).ok()?;
         u32::try_from(index).ok().map(EndpointIx)
+    }
+
+    /// What the endpoint at `index` does.
+    #[must_use]
+    pub fn role(&self, index: usize) -> Role {
+        self.roles.get(index).copied().unwrap_or_default()
     }
 
     /// The endpoint at `index` of this snapshot.

@@ -11,6 +11,8 @@ pub struct Head {
     pub content_length: Option<usize>,
     /// `x-gateway-inference-objective`, or llm-d's name of it.
     pub objective: Option<Bytes>,
+    /// `x-gateway-model-name-rewrite`, or llm-d's name of it: the model to send instead, unless a rule says another.
+    pub model_rewrite: Option<Bytes>,
     /// `x-request-id`.
     pub request_id: Option<Bytes>,
 }
@@ -26,6 +28,9 @@ impl Head {
             b"x-request-id" => self.request_id = Some(keep(value)),
             b"x-gateway-inference-objective" | b"x-llm-d-inference-objective" if !value.is_empty() => {
                 self.objective = Some(keep(value));
+            }
+            b"x-gateway-model-name-rewrite" | b"x-llm-d-model-name-rewrite" if !value.is_empty() => {
+                self.model_rewrite = Some(keep(value));
             }
             _ => {}
         }

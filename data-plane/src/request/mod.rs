@@ -3,13 +3,16 @@
 //! ```text
 //! headers ─▶ Head          chunks ─▶ Body (bounded) ─▶ parse ─▶ Inference { model, prompt, … }
 //!              └─ objective ─▶ priority                             └─ rewrite ─▶ body with another model
+//! answer ─ pieces ─▶ answer (the client's model name put back, usage)
 //! ```
 
+pub mod answer;
 mod body;
 mod head;
 pub mod objective;
 pub mod parse;
 pub mod rewrite;
+pub mod tokens;
 
 pub use body::{Body, TooLarge};
 pub use head::Head;

@@ -20,6 +20,8 @@ pub(super) struct Tally {
     kv_series: u32,
     block_size: f64,
     blocks: f64,
+    /// Largest `block_size` of any series.
+    kv_block: f64,
     /// KV tokens by the hash of the series' `engine` label.
     caches: SmallVec<[(u64, u64); 4]>,
     lora_at: Option<f64>,
@@ -50,7 +52,10 @@ impl Tally {
                 self.kv_series += 1;
             }
             Signal::KvUsage => self.ignored += 1,
-            Signal::BlockSize => self.block_size = self.block_size.max(value),
+            Signal::BlockSize => {
+                self.block_size = self.block_size.max(value);
+                self.kv_block = self.block_size;
+            }
             Signal::Blocks => self.blocks += value,
             Signal::CacheInfo { block_size, blocks } => self.cache(labels, block_size, blocks),
             Signal::Lora => {
@@ -70,6 +75,7 @@ impl Tally {
             self.ignored += 1;
             return;
         };
+        self.kv_block = self.kv_block.max(size);
         let engine = Adapters::hash(label(labels, "engine").unwrap_or_default());
         let tokens = (size * count).min(LARGEST) as u64;
         match self.caches.iter_mut().find(|(of, _)| *of == engine) {
@@ -88,6 +94,7 @@ impl Tally {
             waiting: self.waiting.map(count),
             kv_usage: (self.kv_series > 0).then(|| (self.kv_sum / f64::from(self.kv_series)) as f32),
             kv_tokens: Some(cached.max(counted)).filter(|tokens| *tokens > 0),
+            kv_block: Some(count(self.kv_block)).filter(|tokens| *tokens > 0),
             adapters: self.lora_at.map(|_| adapters(&self.lora_labels)),
         }
     }

@@ -115,6 +115,9 @@ impl Target {
             }
             Ok(Err(error)) => {
                 let refused = matches!(error, FetchError::Connect(_));
+                if refused {
+                    self.slot.emptied();
+                }
                 ScrapeCounters::add(if refused { &counters.refused } else { &counters.reset }, 1);
                 self.failed(&error)
             }

@@ -26,28 +26,29 @@ fn hashes(names: &[&str]) -> Vec<u64> {
 
 #[test]
 fn engines_are_read_by_their_names() {
-    let full = |kv_tokens| Reading {
+    let full = |blocks: u64, size: u32| Reading {
         running: Some(5),
         waiting: Some(2),
         kv_usage: Some(0.25),
-        kv_tokens,
+        kv_tokens: Some(blocks * u64::from(size)),
+        kv_block: Some(size),
         adapters: None,
     };
     let table = [
-        ("vllm", page::vllm_small().into_bytes(), full(Some(16 * 1_000))),
+        ("vllm", page::vllm_small().into_bytes(), full(1_000, 16)),
         (
             "sglang",
             b"sglang:num_queue_reqs{model_name=\"m\"} 2.0\nsglang:num_running_reqs{model_name=\"m\"} 5.0\n\
               sglang:token_usage{model_name=\"m\"} 0.25\nsglang:cache_config_info{page_size=\"64\",num_pages=\"100\"} 1.0\n"
                 .to_vec(),
-            full(Some(6_400)),
+            full(100, 64),
         ),
         (
             "trtllm-serve",
             b"trtllm_num_requests_waiting 2\ntrtllm_num_requests_running 5\ntrtllm_kv_cache_utilization 0.25\n\
               trtllm_kv_cache_tokens_per_block 32\ntrtllm_kv_cache_max_blocks 10\n"
                 .to_vec(),
-            full(Some(320)),
+            full(10, 32),
         ),
         (
             "triton-tensorrt-llm",
@@ -58,7 +59,7 @@ fn engines_are_read_by_their_names() {
               nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type=\"tokens_per\",model=\"t\"} 64\n\
               nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type=\"max\",model=\"t\"} 20\n"
                 .to_vec(),
-            full(Some(1_280)),
+            full(20, 64),
         ),
         (
             "triton",

@@ -115,21 +115,57 @@ async fn until_streams(stack: &Stack, count: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rewritten_model_reaches_the_model_server_with_the_right_length() {
+async fn a_rewritten_model_reaches_the_model_server_and_the_client_reads_its_own() {
     let stack = Stack::start(false).await;
     for mode in ["/buffered/v1/completions", "/duplex/v1/completions"] {
         for http2 in [false, true] {
             let sent = Bytes::from_static(b"{ \"prompt\":\"x\",\"model\" : \"old\" }");
             let response = stack.send(stack.request(Method::POST, mode, whole(sent.clone())), http2).await;
+            assert!(!response.headers().contains_key("content-length"), "it is not known yet");
             let told = told(response).await;
-            assert_eq!(
-                (&told["model"], &told["length"]),
-                (&"a-longer-new-name".into(), &(sent.len() + 14).into())
-            );
+            assert_eq!(told["length"], sent.len() + 14, "the model server got the longer name");
+            assert_eq!(told["model"], "old", "the client does not");
             let declared = &told["headers"]["content-length"];
             assert!(declared.is_null() || declared == &(sent.len() + 14).to_string(), "{declared}");
         }
     }
+    let other = Bytes::from_static(b"{\"model\":\"a-longer-new-name\"}");
+    let response =
+        stack.send(stack.request(Method::POST, "/buffered/v1/completions", whole(other)), false).await;
+    assert!(response.headers().contains_key("content-length"), "without a rewrite nothing changes");
+    assert_eq!(told(response).await["model"], "a-longer-new-name");
+    stack.until_in_flight(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn usage_of_answers_is_learned_from() {
+    let stack = Stack::start(false).await;
+    let ratio = |model: &str| stack.lanes.of(None).unwrap().1.tokens.ratio(model);
+    for (mode, model) in [("/buffered/v1/completions", "a"), ("/duplex/v1/completions", "b")] {
+        assert_eq!(ratio(model), 4.0);
+        let sent = Bytes::from(format!("{{\"model\":\"{model}\",\"prompt\":\"{}\"}}", "x".repeat(9_000)));
+        for _ in 0..20 {
+            told(stack.send(stack.request(Method::POST, mode, whole(sent.clone())), false).await).await;
+        }
+        stack.until_in_flight(0).await;
+        assert!(ratio(model) < 2.5, "{mode}: {} bytes a token, two are reported", ratio(model));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streamed_answers_name_the_model_that_the_client_asked_for() {
+    let stack = Stack::start(false).await;
+    for mode in ["/buffered/events", "/duplex/events"] {
+        for http2 in [false, true] {
+            let sent = Bytes::from_static(b"{\"model\":\"old\",\"stream\":true}");
+            let response = stack.send(stack.request(Method::POST, mode, whole(sent)), http2).await;
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            let body = String::from_utf8_lossy(&body);
+            assert_eq!(body.matches("data: {\"model\":\"old\",").count(), 3, "{mode}: {body}");
+            assert!(body.ends_with("data: [DONE]\n\n") && !body.contains("longer"), "{mode}: {body}");
+        }
+    }
+    stack.until_in_flight(0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -66,6 +66,8 @@ impl Stack {
         let pools = Pools::new(Instant::now());
         assert_eq!(pools.apply(snapshot(&upstreams.addresses)), Vec::<String>::new());
         let policy = Policy {
+            // Every answer that can be read is read.
+            read_answers: 1.0,
             body_limit: BODY_LIMIT,
             decision_deadline: Duration::from_secs(2),
             limits: Limits { max_in_flight: 1000, sheddable_in_flight: 1000 },

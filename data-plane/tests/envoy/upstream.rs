@@ -1,4 +1,4 @@
-//! A model server that says what it received, as JSON; and one that holds its response back.
+//! A model server that says what it received, as JSON; one that holds its response back; and one that streams events.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -76,9 +76,17 @@ async fn answer(
         "hash": xxhash_rust::xxh3::xxh3_64(&body),
         "model": serde_json::from_slice::<serde_json::Value>(&body).ok().map(|b| b["model"].clone()),
         "headers": names(&head.headers),
+        "usage": {"prompt_tokens": body.len() / 2},
         "trailers": trailers,
     });
+    if head.uri.path().ends_with("/events") {
+        return Ok(events(&told["model"]));
+    }
     let told = Bytes::from(told.to_string());
+    if head.uri.path().ends_with("/completions") {
+        let response = Response::builder().header("content-type", "application/json");
+        return Ok(response.body(Full::new(told).boxed()).unwrap());
+    }
     if !head.uri.path().ends_with("/hold") {
         return Ok(Response::new(Full::new(told).boxed()));
     }
@@ -88,6 +96,20 @@ async fn answer(
         Ok(Frame::data(Bytes::from_static(b"\n")))
     });
     Ok(Response::new(BodyExt::boxed(StreamBody::new(first.chain(rest)))))
+}
+
+/// Three events that name `model` and one that is the end, in pieces of seven bytes.
+fn events(model: &serde_json::Value) -> Response<BoxBody<Bytes, Infallible>> {
+    let event = format!("data: {{\"model\":{model},\"choices\":[{{\"delta\":{{\"content\":\"x\"}}}}]}}\n\n");
+    let all = Bytes::from(event.repeat(3) + "data: [DONE]\n\n");
+    let pieces: Vec<Bytes> =
+        (0..all.len()).step_by(7).map(|at| all.slice(at..all.len().min(at + 7))).collect();
+    let pieces = stream::iter(pieces).then(|piece| async {
+        tokio::task::yield_now().await;
+        Ok(Frame::data(piece))
+    });
+    let response = Response::builder().header("content-type", "text/event-stream");
+    response.body(BodyExt::boxed(StreamBody::new(pieces))).unwrap()
 }
 
 fn names(map: &HeaderMap) -> serde_json::Value {

@@ -64,6 +64,7 @@ fn request_headers_are_reduced_to_those_that_matter() {
             ("content-length", "12"),
             ("cookie", "secret"),
             ("x-llm-d-inference-objective", "gold"),
+            ("x-llm-d-model-name-rewrite", "sql"),
             ("x-request-id", "r1"),
         ],
         true,
@@ -73,6 +74,7 @@ fn request_headers_are_reduced_to_those_that_matter() {
         path: Bytes::from_static(b"/v1/chat/completions?x=1"),
         content_length: Some(12),
         objective: Some(Bytes::from_static(b"gold")),
+        model_rewrite: Some(Bytes::from_static(b"sql")),
         request_id: Some(Bytes::from_static(b"r1")),
     };
     assert_eq!(message.event, Event::RequestHeaders { head, end_of_stream: true });
@@ -91,10 +93,29 @@ fn every_kind_of_message_is_known() {
         (Request::ResponseTrailers(trailers()), Event::ResponseTrailers),
         (
             Request::ResponseHeaders(headers(&[(":status", "503"), ("x", "y")], false)),
-            Event::ResponseHeaders { status: 503, end_of_stream: false },
+            Event::ResponseHeaders { status: 503, content: Content::Other, end_of_stream: false },
         ),
     ] {
         assert_eq!(read(sent, None).event, event);
+    }
+}
+
+#[test]
+fn only_plain_json_and_events_are_read() {
+    for (sent, expected) in [
+        (&[("content-type", "application/json")][..], Content::Json),
+        (&[("content-type", "Text/Event-Stream; charset=utf-8")], Content::Events),
+        (&[("content-encoding", "identity"), ("content-type", "application/json")], Content::Json),
+        (&[("content-encoding", "gzip"), ("content-type", "application/json")], Content::Other),
+        (&[("content-type", "application/jsonl")], Content::Other),
+        (&[], Content::Other),
+    ] {
+        let Event::ResponseHeaders { content, .. } =
+            read(Request::ResponseHeaders(headers(sent, false)), None).event
+        else {
+            panic!("not headers")
+        };
+        assert_eq!(content, expected, "{sent:?}");
     }
 }
 

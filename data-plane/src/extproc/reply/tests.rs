@@ -1,5 +1,8 @@
 //! The frames are what Envoy's own messages decode to.
 
+use envoy_types::pb::envoy::extensions::filters::http::ext_proc::v3::processing_mode::{
+    BodySendMode, HeaderSendMode,
+};
 use envoy_types::pb::envoy::service::ext_proc::v3 as pb;
 use pb::processing_response::Response;
 use prost::Message as _;
@@ -54,8 +57,13 @@ fn a_destination_is_a_header_and_the_same_metadata() {
         (Part::RequestBody, Some(2), Some(Bytes::from_static(b"{}"))),
         (Part::RequestTrailers, None, None),
     ] {
-        let reply =
-            Reply::Destination { part, endpoints: endpoints.to_owned(), content_length, body: body.clone() };
+        let reply = Reply::Destination {
+            part,
+            endpoints: endpoints.to_owned(),
+            prefiller: Prefiller::Untold,
+            content_length,
+            body: body.clone(),
+        };
         let decoded = decode(reply);
         let lb = decoded.dynamic_metadata.unwrap().fields["envoy.lb"].clone();
         let lb = format!("{lb:?}");
@@ -83,6 +91,25 @@ fn a_destination_is_a_header_and_the_same_metadata() {
 }
 
 #[test]
+fn the_prefiller_is_a_header_that_clients_cannot_set() {
+    for (prefiller, set, removed) in [
+        (Prefiller::Other("10.0.0.9:8000".to_owned()), Some("10.0.0.9:8000"), vec![]),
+        (Prefiller::Itself, None, vec![PREFILLER.to_owned()]),
+        (Prefiller::Untold, None, vec![]),
+    ] {
+        let part = Part::RequestHeaders;
+        let endpoints = "10.0.0.1:8000".to_owned();
+        let reply = Reply::Destination { part, endpoints, prefiller, content_length: None, body: None };
+        let Some(Response::RequestHeaders(headers)) = decode(reply).response else { panic!("no headers") };
+        let mutation = headers.response.unwrap().header_mutation.unwrap();
+        let value =
+            mutation.set_headers.iter().filter_map(|o| o.header.as_ref()).find(|h| h.key == PREFILLER);
+        assert_eq!(value.map(|h| std::str::from_utf8(&h.raw_value).unwrap()), set);
+        assert_eq!(mutation.remove_headers, removed);
+    }
+}
+
+#[test]
 fn streamed_bodies_carry_bytes_and_end() {
     for (data, end_of_stream) in
         [(&b""[..], true), (b"x", false), (&[7; 200], true), (&[9; 62_000], true), (&[9; 62_000], false)]
@@ -101,6 +128,25 @@ fn streamed_bodies_carry_bytes_and_end() {
             };
             assert_eq!((&streamed.body[..], streamed.end_of_stream), (data, end_of_stream));
         }
+    }
+}
+
+#[test]
+fn rewritten_responses_lose_their_length_and_are_sent_here() {
+    for (pull, rewrites) in [(false, true), (true, true), (true, false)] {
+        let decoded = decode(Reply::Reading { pull, rewrites });
+        let Some(Response::ResponseHeaders(headers)) = decoded.response else { panic!("no headers") };
+        let mutation = headers.response.map(|r| r.header_mutation.unwrap());
+        let mutation = mutation.map(|mutation| (mutation.remove_headers, mutation.set_headers));
+        assert_eq!(mutation, rewrites.then(|| (vec!["content-length".to_owned()], vec![])));
+        let mode = decoded.mode_override.map(|m| (m.response_body_mode(), m.response_trailer_mode()));
+        assert_eq!(mode, pull.then_some((BodySendMode::Streamed, HeaderSendMode::Send)));
+    }
+    for body in [&b"x"[..], b""] {
+        let decoded = decode(Reply::Replaced(Bytes::from_static(body)));
+        let Some(Response::ResponseBody(replaced)) = decoded.response else { panic!("no body") };
+        let mutation = replaced.response.unwrap().body_mutation.unwrap().mutation;
+        assert_eq!(mutation, Some(pb::body_mutation::Mutation::Body(body.to_vec())), "also when it is empty");
     }
 }
 

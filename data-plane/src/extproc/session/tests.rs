@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod restore;
+
 const FULL: Modes = Modes { request: BodyMode::FullDuplex, response: BodyMode::FullDuplex };
 const BUFFERED: Modes = Modes { request: BodyMode::Buffered, response: BodyMode::None };
 const PICK: &str = "10.0.0.1:8000,10.0.0.2:8000";
@@ -12,13 +14,14 @@ const PICK: &str = "10.0.0.1:8000,10.0.0.2:8000";
 struct Run {
     session: Session,
     rewritten: Option<&'static [u8]>,
+    restore: Option<Restore>,
     refuse: bool,
     first: Option<Modes>,
 }
 
 impl Run {
     fn new(modes: Option<Modes>) -> Self {
-        Self { session: Session::new(1 << 23), rewritten: None, refuse: false, first: modes }
+        Self { session: Session::new(1 << 23), rewritten: None, restore: None, refuse: false, first: modes }
     }
 
     fn send(&mut self, event: Event) -> (Vec<String>, Next) {
@@ -31,7 +34,12 @@ impl Run {
         let mut next = self.session.on(Message { event, metadata, modes: self.first.take() }, &mut turn);
         if next == Next::Decide {
             assert!(turn.replies.is_empty(), "nothing is answered before the decision");
-            let answer = Answer { endpoints: PICK.to_owned(), body: self.rewritten.map(Bytes::from_static) };
+            let answer = Answer {
+                endpoints: PICK.to_owned(),
+                prefiller: Prefiller::Untold,
+                body: self.rewritten.map(Bytes::from_static),
+                restore: self.restore.clone(),
+            };
             let decision = if self.refuse { Err(Refused::deadline()) } else { Ok(answer) };
             next = self.session.decided(decision, &mut turn);
         }
@@ -42,7 +50,7 @@ impl Run {
 fn text(reply: &Reply) -> String {
     match reply {
         Reply::Continue(part) => format!("{part:?}"),
-        Reply::Destination { part, endpoints, content_length, body } => {
+        Reply::Destination { part, endpoints, content_length, body, .. } => {
             assert_eq!(endpoints, PICK);
             let length = content_length.map(|n| format!(" length {n}")).unwrap_or_default();
             let body = body.as_ref().map(|b| format!(" body {:?}", str(b))).unwrap_or_default();
@@ -51,6 +59,12 @@ fn text(reply: &Reply) -> String {
         Reply::Streamed { part, data, end_of_stream } => {
             format!("{part:?} {:?}{}", str(data), if *end_of_stream { " EOS" } else { "" })
         }
+        Reply::Reading { pull, rewrites } => {
+            let (length, body) =
+                (if *rewrites { " unsized" } else { "" }, if *pull { ", body wanted" } else { "" });
+            format!("ResponseHeaders{length}{body}")
+        }
+        Reply::Replaced(data) => format!("ResponseBody instead {:?}", str(data)),
         Reply::Immediate(refused) => format!("Immediate {} {}", refused.status, refused.reason),
     }
 }
@@ -68,7 +82,7 @@ fn body(data: &'static str, end_of_stream: bool) -> Event {
 }
 
 fn response(status: u16, end_of_stream: bool) -> Event {
-    Event::ResponseHeaders { status, end_of_stream }
+    Event::ResponseHeaders { status, content: Content::Other, end_of_stream }
 }
 
 fn response_body(data: &'static str, end_of_stream: bool) -> Event {

@@ -6,41 +6,20 @@
 //! A body that is not a JSON object is opaque: it is routed without these. Nothing is validated here, the model server
 //! does that; of repeated members the last one counts, as it does for model servers.
 
-mod chat;
-mod completions;
-mod opaque;
+mod api;
+mod media;
+mod prompt;
 mod scan;
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-use scan::{Scan, Tally};
+use api::{Member, member};
+use scan::Scan;
 
-/// The API that a path belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Api {
-    /// `…/chat/completions`.
-    Chat,
-    /// `…/completions`.
-    Completions,
-    /// Any other: members are recognised by their names.
-    Opaque,
-}
-
-impl Api {
-    /// By `:path`; the query does not matter.
-    pub fn of(path: &[u8]) -> Self {
-        let path = path.split(|&b| b == b'?').next().unwrap_or(path);
-        let path = path.strip_suffix(b"/").unwrap_or(path);
-        if path.ends_with(b"/chat/completions") {
-            Self::Chat
-        } else if path.ends_with(b"/completions") {
-            Self::Completions
-        } else {
-            Self::Opaque
-        }
-    }
-}
+pub use api::Api;
+pub use media::Media;
+pub use prompt::{Piece, Prompt};
 
 /// What a request asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,14 +32,14 @@ pub struct Inference<'a> {
     pub model_at: Range<usize>,
     /// The response is streamed.
     pub stream: bool,
-    /// `max_completion_tokens`, else `max_tokens`.
+    /// The most output tokens, by the name that the API has for it; 0 for embeddings.
     pub max_tokens: Option<u32>,
-    /// Estimated tokens of the prompt: a quarter of its bytes, or the number of its token ids.
-    pub prompt_tokens: u32,
-    /// Where the prompt's JSON value is in the body.
-    pub prompt_at: Range<usize>,
+    /// The prompt.
+    pub prompt: Prompt,
     /// `cache_salt`: prefixes are shared only among equal salts.
     pub cache_salt: &'a [u8],
+    /// `lora_path` of SGLang: prefixes are shared only among equal adapters.
+    pub adapter: &'a [u8],
 }
 
 impl Inference<'_> {
@@ -70,10 +49,10 @@ impl Inference<'_> {
             model: None,
             model_at: 0..0,
             stream: false,
-            max_tokens: None,
-            prompt_tokens: 0,
-            prompt_at: 0..0,
+            max_tokens: (api == Api::Embeddings).then_some(0),
+            prompt: Prompt::default(),
             cache_salt: &[],
+            adapter: &[],
         }
     }
 }
@@ -86,69 +65,49 @@ pub fn parse<'a>(path: &[u8], body: &'a [u8]) -> Inference<'a> {
 
 fn members(api: Api, body: &[u8]) -> Option<Inference<'_>> {
     let mut found = Inference::unknown(api);
-    let mut prompt = Size::default();
-    let mut tools = 0;
     let mut completion_tokens = None;
     let mut scan = Scan::object(body)?;
     while let Some(key) = scan.key()? {
         let key = scan.text(&key)?;
-        match &*key {
-            "model" => {
+        match member(api, &key) {
+            Some(Member::Model) => {
                 found.model_at = scan.value(&mut ())?;
                 found.model = scan.string_at(&found.model_at);
             }
-            "stream" => found.stream = &body[scan.value(&mut ())?] == b"true",
-            "max_tokens" => found.max_tokens = scan.number()?,
-            "max_completion_tokens" => completion_tokens = scan.number()?,
-            "cache_salt" => found.cache_salt = &body[scan.value(&mut ())?],
-            "tools" => tools = scan.value(&mut ())?.len(),
-            name => {
-                let tally = match opaque::prompt(api, name) {
-                    Some(opaque::Prompt::Messages) => prompt.reset(chat::counts),
-                    Some(opaque::Prompt::Text) => prompt.reset(completions::counts),
-                    None => {
-                        scan.value(&mut ())?;
-                        continue;
-                    }
-                };
-                found.prompt_at = scan.value(tally)?;
+            Some(Member::Stream) => found.stream = &body[scan.value(&mut ())?] == b"true",
+            Some(Member::MaxTokens) => found.max_tokens = scan.number()?,
+            Some(Member::MaxCompletionTokens) => completion_tokens = scan.number()?,
+            Some(Member::Sampling) => {
+                found.max_tokens = output_limit(&body[scan.value(&mut ())?]).or(found.max_tokens);
+            }
+            Some(Member::CacheSalt) => found.cache_salt = &body[scan.value(&mut ())?],
+            Some(Member::Adapter) => found.adapter = &body[scan.value(&mut ())?],
+            Some(Member::Prompt(part)) => {
+                let at = scan.value(&mut found.prompt.count(part))?;
+                found.prompt.place(part, at);
+            }
+            None => {
+                scan.value(&mut ())?;
             }
         }
     }
     found.max_tokens = completion_tokens.or(found.max_tokens);
-    let tokens = (prompt.text + tools).div_ceil(4) + prompt.ids;
-    found.prompt_tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
     Some(found)
 }
 
-/// The size of a prompt.
-#[derive(Default)]
-struct Size {
-    counts: Option<fn(&[u8]) -> bool>,
-    text: usize,
-    ids: usize,
-}
-
-impl Size {
-    /// Starts anew, counting strings under keys that `counts` admits.
-    fn reset(&mut self, counts: fn(&[u8]) -> bool) -> &mut Self {
-        *self = Self { counts: Some(counts), text: 0, ids: 0 };
-        self
-    }
-}
-
-impl Tally for Size {
-    fn text(&mut self, key: &[u8], bytes: usize) {
-        if self.counts.is_some_and(|counts| counts(key)) {
-            self.text += bytes;
+/// The output limit in the sampling parameters of a native API.
+fn output_limit(parameters: &[u8]) -> Option<u32> {
+    let mut scan = Scan::object(parameters)?;
+    let mut limit = None;
+    while let Some(key) = scan.key()? {
+        match &*scan.text(&key)? {
+            "max_new_tokens" | "max_tokens" => limit = scan.number()?.or(limit),
+            _ => {
+                scan.value(&mut ())?;
+            }
         }
     }
-
-    fn number(&mut self, key: &[u8]) {
-        if key.is_empty() {
-            self.ids += 1;
-        }
-    }
+    limit
 }
 
 #[cfg(test)]

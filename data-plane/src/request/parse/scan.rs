@@ -11,14 +11,14 @@ const MAX_DEPTH: usize = 512;
 
 /// Counts what a value holds, while it is skipped.
 pub(super) trait Tally {
-    /// A string of `bytes` bytes (escapes count as written), under the nearest `key`; empty outside of objects.
-    fn text(&mut self, key: &[u8], bytes: usize);
+    /// A string as written, which starts at `at`, under the nearest `key`; empty outside of objects.
+    fn text(&mut self, key: &[u8], text: &[u8], at: usize);
     /// A number or literal under the nearest `key`.
     fn number(&mut self, key: &[u8]);
 }
 
 impl Tally for () {
-    fn text(&mut self, _: &[u8], _: usize) {}
+    fn text(&mut self, _: &[u8], _: &[u8], _: usize) {}
     fn number(&mut self, _: &[u8]) {}
 }
 
@@ -88,7 +88,7 @@ impl<'a> Scan<'a> {
                     if open.last() == Some(&b'}') && self.after_space() == Some(b':') {
                         key = &self.bytes[text];
                     } else {
-                        tally.text(key, text.len());
+                        tally.text(key, &self.bytes[text.clone()], text.start);
                     }
                 }
                 opening @ (b'{' | b'[') => {

@@ -71,6 +71,10 @@ pub(super) fn by_lines(text: &str) -> Reading {
         waiting: sum("vllm:num_requests_waiting"),
         kv_usage: (!kv.is_empty()).then_some(mean as f32),
         kv_tokens: Some(caches.values().sum()).filter(|tokens| *tokens > 0),
+        kv_block: of("vllm:cache_config_info")
+            .iter()
+            .map(|(labels, _)| labels["block_size"].parse().unwrap())
+            .max(),
         adapters: lora.map(|(labels, _)| {
             let names = |key: &str| {
                 let names: Vec<&str> =

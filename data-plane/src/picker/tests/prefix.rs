@@ -1,0 +1,122 @@
+//! Prompts that were sent before, through real pools.
+
+use proto::tier::v1::{Endpoint, EndpointState, PoolName, PoolSnapshot, WatchResponse};
+
+use super::*;
+use crate::pool::Pools;
+use crate::prefix::Chain;
+
+fn response(pods: &[(u8, &str)]) -> WatchResponse {
+    let endpoint = |(host, pod): &(u8, &str)| Endpoint {
+        address: addr(*host).ip().to_string(),
+        port: 8000,
+        pod: (*pod).to_owned(),
+        state: EndpointState::Ready.into(),
+        ..Endpoint::default()
+    };
+    let name = Some(PoolName { namespace: "ns".into(), name: "a".into() });
+    let endpoints = pods.iter().map(endpoint).collect();
+    WatchResponse {
+        changed: vec![PoolSnapshot { name, endpoints, ..PoolSnapshot::default() }],
+        ..WatchResponse::default()
+    }
+}
+
+/// The chain of a prompt of `bytes` bytes.
+fn chain(seed: u8, bytes: usize) -> Chain {
+    let mut chain = Chain::new(&[b"llama"], bytes);
+    chain.push(&vec![seed; bytes]);
+    chain
+}
+
+fn asking(chain: &Chain) -> Ask<'_> {
+    let tokens = chain.bytes() as u32 / 4;
+    Ask { blocks: chain.blocks(), block_tokens: chain.block_tokens(tokens), ..ask(tokens) }
+}
+
+#[test]
+fn a_prompt_goes_where_its_beginning_is_and_is_prefilled_in_part() {
+    let now = Instant::now();
+    let pools = Pools::new(now);
+    pools.apply(response(&[(1, "a"), (2, "b"), (3, "c")]));
+    let pool = pools.only().unwrap();
+    let (long, short) = (chain(b'x', 65_600), chain(b'x', 32_768));
+    let first = pick(&pool, &asking(&short), now, &mut rng(1)).unwrap();
+    assert_eq!(first.cached_tokens, 0, "nothing was sent before");
+    let home = first.endpoints[0];
+    drop(first);
+    for seed in 0..20 {
+        let again = pick(&pool, &asking(&long), now, &mut rng(seed)).unwrap();
+        let expected = if seed == 0 { 8_192 } else { 16_384 };
+        assert_eq!((again.endpoints[0], again.cached_tokens), (home, expected));
+        let slot = pool.slot(home).unwrap();
+        assert_eq!(slot.work()[2], 16_400 - u64::from(expected), "only the rest is to be computed");
+    }
+    let all = explain(&pool, &asking(&long), now);
+    assert_eq!(all.iter().map(|e| e.cached_tokens).collect::<Vec<_>>(), [16_384, 0, 0]);
+    assert_eq!(all[0].address, home);
+}
+
+#[test]
+fn the_last_token_is_always_computed_and_engines_cache_whole_blocks() {
+    let now = Instant::now();
+    let pools = Pools::new(now);
+    pools.apply(response(&[(1, "a")]));
+    let pool = pools.only().unwrap();
+    let prompt = chain(b'x', 4_096);
+    drop(pick(&pool, &asking(&prompt), now, &mut rng(1)));
+    let cached = || pick(&pool, &asking(&prompt), now, &mut rng(1)).unwrap().cached_tokens;
+    assert_eq!(cached(), 1_008, "1,023 in blocks of 16");
+    slot(&pool, 1).store(Reading { kv_block: Some(528), ..Reading::default() }, now);
+    assert_eq!(cached(), 528);
+    slot(&pool, 1).store(Reading { kv_block: Some(1), ..Reading::default() }, now);
+    assert_eq!(cached(), 1_023);
+}
+
+#[test]
+fn what_a_pod_held_goes_with_it() {
+    let now = Instant::now();
+    let pools = Pools::new(now);
+    let prompt = chain(b'x', 8_192);
+    let cached = || {
+        let pool = pools.only().unwrap();
+        explain(&pool, &asking(&prompt), now).iter().map(|e| e.cached_tokens).max().unwrap()
+    };
+    let send = || drop(pick(&pools.only().unwrap(), &asking(&prompt), now, &mut rng(1)).unwrap());
+    pools.apply(response(&[(1, "a")]));
+    send();
+    assert_eq!(cached(), 2_032);
+    pools.apply(response(&[(1, "a"), (2, "b")]));
+    assert_eq!(cached(), 2_032, "another endpoint came");
+    pools.apply(response(&[(1, "c")]));
+    assert_eq!(cached(), 0, "another Pod at the address");
+    send();
+    pools.apply(response(&[(2, "b")]));
+    pools.apply(response(&[(1, "c")]));
+    assert_eq!(cached(), 0, "it left and came back");
+    send();
+    slot(&pools.only().unwrap(), 1).emptied();
+    assert_eq!(cached(), 0, "it refused connections");
+}
+
+#[test]
+fn the_endpoint_that_served_holds_the_prompt_and_reports_are_believed() {
+    let now = Instant::now();
+    let pools = Pools::new(now);
+    pools.apply(response(&[(1, "a"), (2, "b")]));
+    let pool = pools.only().unwrap();
+    let prompt = chain(b'x', 8_192);
+    let mut first = pick(&pool, &asking(&prompt), now, &mut rng(1)).unwrap();
+    let other = first.endpoints[1];
+    first.outcome.sent(prompt.blocks().to_vec(), 64.0);
+    first.outcome.served(other);
+    drop(first);
+    let held = |address| {
+        explain(&pool, &asking(&prompt), now).iter().find(|e| e.address == address).unwrap().cached_tokens
+    };
+    assert_eq!(held(other), 2_032);
+    for seed in 0..300 {
+        pick(&pool, &asking(&prompt), now, &mut rng(seed)).unwrap().outcome.reported(0);
+    }
+    assert!(held(addr(1)).max(held(addr(2))) < 64, "engines that cache nothing attract nothing");
+}
