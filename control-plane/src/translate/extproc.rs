@@ -43,6 +43,8 @@ pub(super) fn filter(settings: &Settings) -> ExternalProcessor {
         message_timeout: Some(duration(settings.picker_deadline + MARGIN)),
         // Reference pickers ask for a new route after picking, which would run the request in another pool.
         route_cache_action: RouteCacheAction::Retain.into(),
+        // A picker asks for the answer only where it has to change it: the name of a model that was rewritten.
+        allow_mode_override: true,
         status_on_error: Some(HttpStatus { code: StatusCode::ServiceUnavailable.into() }),
         processing_mode: Some(ProcessingMode {
             request_header_mode: HeaderSendMode::Skip.into(),
