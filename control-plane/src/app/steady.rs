@@ -99,8 +99,8 @@ mod tests {
             assert_eq!(last.connected == 2, told || last == refused, "{steps:?}");
         }
         let mut steady = Steady::default();
-        steady.settle(&gateway, 1, &mut yes.clone(), start);
+        steady.settle(&gateway, 1, &mut facts(true, 2, false), start);
         steady.retain(|_| false);
-        assert_eq!(steady.settle(&gateway, 1, &mut no.clone(), start), None);
+        assert_eq!(steady.settle(&gateway, 1, &mut facts(false, 0, false), start), None);
     }
 }
