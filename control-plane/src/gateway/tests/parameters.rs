@@ -90,8 +90,7 @@ fn a_class_with_wrong_parameters_keeps_its_gateways() {
     let classes = class_reports(&world, &options());
     assert_eq!(shown(&classes["p"].conditions, "Accepted"), "False/InvalidParameters");
     assert!(
-        message(&classes["p"].conditions, "Accepted")
-            .contains("GatewayParameters system/defaults spec.envoy.replicas")
+        message(&classes["p"].conditions, "Accepted").contains("GatewayParameters system/defaults spec.envoy.replicas")
     );
     let resolved = resolve(&world, &key("gw"), &options()).unwrap();
     assert_eq!(resolved.ir.listeners.len(), 2, "it keeps being served");
