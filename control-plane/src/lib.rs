@@ -19,6 +19,7 @@ pub mod infra;
 pub mod leader;
 pub mod pipeline;
 pub mod pools;
+pub mod replicas;
 pub mod source;
 pub mod status;
 pub mod tasks;

@@ -8,6 +8,7 @@ use control_plane::{
     api::NamespacedName,
     identity::{self, Authority, Credentials, Data, Leaf, Owner, ServerTls, Wanted, keys},
     pools::{self, PoolPublisher},
+    replicas::{self, Reports},
     tasks::TaskSet,
     xds::{self, Limits, Nodes, Publisher, ResourceType},
 };
@@ -60,7 +61,7 @@ impl Ca {
     }
 
     fn server(&self) -> Credentials {
-        let leaf = self.authority.server(Timestamp::now(), &[HOST.to_owned()]);
+        let leaf = self.authority.server(Timestamp::now(), &own(), &[HOST.to_owned()]);
         let trust = self.trust().as_bytes().to_vec();
         Credentials { certificate: leaf.certificate.into(), key: leaf.key.into(), trust }
     }
@@ -74,6 +75,10 @@ impl Ca {
         self.authority
             .client(Timestamp::now(), &Wanted::pool(&NamespacedName::new("ns", name), &service, owner()))
     }
+}
+
+fn own() -> NamespacedName {
+    NamespacedName::new("system", "signalbox")
 }
 
 fn owner() -> Owner {
@@ -101,6 +106,12 @@ impl Server {
         let ports = (ads.local_addr().unwrap().port(), tier.local_addr().unwrap().port());
         let publisher = Publisher::default();
         let nodes = Nodes::new(publisher.clone());
+        let reports = Reports {
+            nodes: nodes.clone(),
+            own: own(),
+            replica: "a".into(),
+            metrics: replicas::Metrics::default(),
+        };
         let limits = Limits::default();
         tasks.spawn("xds", xds::serve_tls(ads, tls.clone(), publisher.clone(), nodes, limits, stop.clone()));
         let pools = PoolPublisher::default();
@@ -110,7 +121,7 @@ impl Server {
             ..PoolSnapshot::default()
         };
         pools.update(["a", "b"].map(|name| (NamespacedName::new("ns", name), snapshot(name))), &[]);
-        tasks.spawn("pools", pools::serve_tls(tier, tls.clone(), pools, stop.clone()));
+        tasks.spawn("pools", pools::serve_tls(tier, tls.clone(), pools, reports, stop.clone()));
         Self { tls, ads: ports.0, tier: ports.1, publisher, stop, tasks }
     }
 

@@ -21,7 +21,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Edges.
     ("identity", &["api", "tasks"]),
     ("source", &["api", "tasks"]),
-    ("pools", &["api", "gateway", "identity", "tasks", "world", "xds::core"]),
+    ("pools", &["api", "gateway", "identity", "replicas", "tasks", "world", "xds::core"]),
+    ("replicas", &["api", "identity", "world", "xds"]),
     ("status", &["api", "gateway", "world"]),
     ("leader", &[]),
     ("infra", &["api", "gateway", "world", "translate", "tasks", "status", "source"]),
@@ -58,6 +59,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "leader",
             "pipeline",
             "pools",
+            "replicas",
             "source",
             "status",
             "tasks",
@@ -71,7 +73,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 /// Crates that only some modules may name.
 const CRATES: &[(&str, &[&str])] = &[
     ("envoy_types", &["translate", "xds"]),
-    ("tonic", &["identity", "xds", "pools"]),
+    ("tonic", &["identity", "xds", "pools", "replicas"]),
     ("kube", &["identity", "source", "status", "infra", "leader"]),
     ("rcgen", &["identity"]),
     // `gateway` checks that the keys of listeners fit their certificates.

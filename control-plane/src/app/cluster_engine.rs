@@ -3,11 +3,12 @@
 //!
 //! ```text
 //! Batch ─▶ Tiers (ADS, tier API) ─▶ desired ─▶ Applier, certificates
-//! ACKs, NACKs, states of the infrastructure ─▶ settle (at most every 50 ms) ─▶ plan ─▶ StatusWriter, overview
+//! ACKs, NACKs (other replicas' too), states of the infrastructure ─▶ settle (at most every 50 ms) ─▶ plan ─▶ StatusWriter, overview
 //! ```
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
@@ -19,12 +20,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::tiers::Tiers;
+use super::{steady::Steady, tiers::Tiers};
 use crate::{
     api::{NamespacedName, Object as _},
     gateway::ir::{ClusterName, EndpointState},
     identity::Wanted,
     infra::cluster::{self, Desired, InfraConfig, InfraState, Owner, States},
+    replicas::{self, Known},
     source::{Batch, cluster::SourceState},
     status::{self, ClassFacts, Facts, FleetProblem, Inputs, PickerState, cluster::StatusWriter, overview},
 };
@@ -48,6 +50,22 @@ pub(super) struct ClusterEngine {
     /// Absent where Gateways are somebody else's: then no status is ours either.
     pub(super) writer: Option<StatusWriter>,
     pub(super) overview: watch::Sender<String>,
+    pub(super) others: Others,
+    pub(super) steady: Steady,
+}
+
+/// The other replicas.
+pub(super) struct Others {
+    /// The Service of the control plane.
+    pub(super) service: NamespacedName,
+    /// The Pod of this replica.
+    pub(super) pod: NamespacedName,
+    /// Told where the others are.
+    pub(super) addresses: watch::Sender<Option<Arc<BTreeSet<SocketAddr>>>>,
+    /// What their Envoys say, while this replica leads.
+    pub(super) known: watch::Receiver<Arc<Known>>,
+    /// Told whether the statuses that the writer was given are made from what all replicas know.
+    pub(super) informed: watch::Sender<bool>,
 }
 
 impl ClusterEngine {
@@ -77,13 +95,14 @@ impl ClusterEngine {
                 }
                 changed = self.states.changed() => changed?,
                 changed = acknowledged.changed() => changed?,
+                changed = self.others.known.changed() => changed?,
                 () = sleep_until(wake), if settles.is_some() => {
-                    settles = None;
-                    self.settle();
+                    settles = self.settle(Instant::now());
                     continue;
                 }
             }
-            settles.get_or_insert_with(|| Instant::now() + SETTLE);
+            let soon = Instant::now() + SETTLE;
+            settles = Some(settles.map_or(soon, |at| at.min(soon)));
         }
     }
 
@@ -94,6 +113,8 @@ impl ClusterEngine {
         let wanted = self.wanted(&desired);
         replace_if_different(&self.desired, desired);
         replace_if_different(&self.wanted, wanted);
+        let Others { service, pod, addresses, .. } = &self.others;
+        replace_if_different(addresses, replicas::addresses(self.tiers.pipeline.world(), service, pod));
     }
 
     /// Envoys verify managed pickers against the authorities of this installation.
@@ -129,14 +150,21 @@ impl ClusterEngine {
         wanted
     }
 
-    /// Says what statuses should be, and shows the overview.
-    fn settle(&mut self) {
+    /// Says what statuses should be, and shows the overview; says when to look again, if nothing happens before.
+    fn settle(&mut self, now: Instant) -> Option<Instant> {
         let states = self.states.borrow_and_update().clone();
+        let others = self.others.known.borrow_and_update().clone();
+        let mut steady = std::mem::take(&mut self.steady);
+        let mut again: Option<Instant> = None;
         let pipeline = &self.tiers.pipeline;
-        let facts: BTreeMap<_, _> = pipeline
-            .gateways()
-            .map(|(name, ..)| (name.clone(), self.facts(name, states.get(&Owner::Gateway(name.clone())))))
-            .collect();
+        let mut facts = BTreeMap::new();
+        for (name, reports, _) in pipeline.gateways() {
+            let mut true_of = self.facts(name, states.get(&Owner::Gateway(name.clone())), &others);
+            let until = steady.settle(name, reports.gateway.generation, &mut true_of, now);
+            again = again.into_iter().chain(until).min();
+            facts.insert(name.clone(), true_of);
+        }
+        steady.retain(|gateway| facts.contains_key(gateway));
         if let Some(writer) = &self.writer {
             let pickers = self.pickers(&states);
             let class_facts = ClassFacts {
@@ -153,9 +181,16 @@ impl ClusterEngine {
             writer.set(status::plan(inputs, entries), pipeline.world().clone());
         }
         self.show(&facts, &states);
+        self.steady = steady;
+        self.others.informed.send_if_modified(|held| {
+            // A replica that comes later does not keep a leader from writing.
+            let next = others.is_complete() || (*held && others.leads);
+            std::mem::replace(held, next) != next
+        });
+        again
     }
 
-    fn facts(&self, gateway: &NamespacedName, state: Option<&InfraState>) -> Facts {
+    fn facts(&self, gateway: &NamespacedName, state: Option<&InfraState>, others: &Known) -> Facts {
         let pending = || InfraState {
             error: Some(cluster::InfraProblem {
                 reason: "Pending",
@@ -167,7 +202,7 @@ impl ClusterEngine {
         Facts {
             addresses: state.addresses.into_iter().filter_map(|address| address.value).collect(),
             problem: state.error.map(|e| FleetProblem { reason: e.reason, message: e.message }),
-            ..self.tiers.facts(gateway)
+            ..self.tiers.facts(gateway, others)
         }
     }
 

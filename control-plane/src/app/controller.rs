@@ -8,12 +8,15 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    cluster_engine::ClusterEngine,
+    cluster_engine::{ClusterEngine, Others},
     process::{bind, stop_on_signal},
+    steady::Steady,
     tiers::Tiers,
+    write_gate,
 };
 use crate::{
     admin::{self, Admin},
+    api::NamespacedName,
     config::CONTROLLER_NAME,
     gateway,
     identity::{self, ServerTls, secrets, secrets::Secrets},
@@ -21,6 +24,7 @@ use crate::{
     leader,
     pipeline::Pipeline,
     pools::{self, PoolPublisher},
+    replicas::{self, Known, Reports},
     source::cluster::{self, ClusterConfig, SourceState},
     status,
     tasks::TaskSet,
@@ -62,10 +66,15 @@ impl ControllerConfig {
     fn dns_names(&self) -> Vec<String> {
         let (service, namespace) = (&self.service, &self.namespace);
         vec![
-            format!("{service}.{namespace}.svc"),
+            self.own().service_host(),
             format!("{service}.{namespace}.svc.{}", self.cluster_domain),
             format!("{service}.{namespace}"),
         ]
+    }
+
+    /// The Service of the control plane: who it is, whatever the replica.
+    fn own(&self) -> NamespacedName {
+        NamespacedName::new(&self.namespace, &self.service)
     }
 
     fn infra(&self) -> InfraConfig {
@@ -129,8 +138,11 @@ async fn run(config: ControllerConfig) -> Result<ExitCode> {
     let (overview, overview_heard) = watch::channel(String::from("{}"));
     let (applier, states) =
         Applier::new(client.clone(), Inputs { desired: desired_heard, leader: leader.clone() });
+    let replicas_metrics = replicas::Metrics::default();
+    replicas_metrics.register(&mut registry);
+    let (others, writes) = hear_others(&config, &tls, &replicas_metrics, &leader, &tasks);
     let writer = (!config.pools_only)
-        .then(|| status::cluster::writer(client.clone(), CONTROLLER_NAME, leader.clone(), status_metrics));
+        .then(|| status::cluster::writer(client.clone(), CONTROLLER_NAME, writes, status_metrics));
     let (writer, status_task) = writer.unzip();
     let controller_name = if config.pools_only { "" } else { CONTROLLER_NAME };
     let engine = ClusterEngine {
@@ -148,19 +160,11 @@ async fn run(config: ControllerConfig) -> Result<ExitCode> {
         states,
         writer,
         overview,
+        others,
+        steady: Steady::default(),
     };
 
-    let admin = {
-        let (source, tls) = (source.clone(), tls.clone());
-        let waits_for = move || {
-            let mut lines = source.readiness().waiting_for();
-            if !tls.is_ready() {
-                lines.push("the certificate of this replica".to_owned());
-            }
-            lines
-        };
-        Admin::new(registry, waits_for, overview_heard)
-    };
+    let admin = Admin::new(registry, waits_for(source.clone(), tls.clone()), overview_heard);
     tasks.spawn("admin", admin::serve(admin_listener, admin, cancel.clone()));
     tasks.spawn("leader", candidate.run(cancel.clone()));
     let (batches, batches_heard) = mpsc::channel(1);
@@ -170,11 +174,18 @@ async fn run(config: ControllerConfig) -> Result<ExitCode> {
     );
     let certificates = secrets::Config {
         secrets: Secrets::new(client, &config.namespace),
+        own: config.own(),
         dns_names: config.dns_names(),
         tls: tls.clone(),
         trust,
         wanted: wanted_heard,
         leader,
+    };
+    let reports = Reports {
+        nodes: nodes.clone(),
+        own: config.own(),
+        replica: config.replica.clone(),
+        metrics: replicas_metrics,
     };
     tasks.spawn("certificates", certificates_from(config.tls_dir, certificates, cancel.clone()));
     tasks.spawn("infrastructure", applier.run(cancel.clone()));
@@ -184,11 +195,56 @@ async fn run(config: ControllerConfig) -> Result<ExitCode> {
         let serve = xds::serve_tls(xds_listener, tls.clone(), publisher, nodes, limits, cancel.clone());
         tasks.spawn("xds", serve);
     }
-    tasks.spawn("pools", pools::serve_tls(pools_listener, tls, pools, cancel.clone()));
+    tasks.spawn("pools", pools::serve_tls(pools_listener, tls, pools, reports, cancel.clone()));
     tasks.spawn("engine", engine.run(batches_heard, cancel.clone()));
     tasks.spawn_brief("signals", stop_on_signal(cancel.clone()));
     tasks.wait(Duration::from_secs(10)).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What readiness waits for; other replicas are none of it.
+fn waits_for(source: SourceState, tls: ServerTls) -> impl Fn() -> Vec<String> + Send + Sync + 'static {
+    move || {
+        let mut lines = source.readiness().waiting_for();
+        if !tls.is_ready() {
+            lines.push("the certificate of this replica".to_owned());
+        }
+        lines
+    }
+}
+
+/// Follows the other replicas while this one leads, and says when statuses may be written.
+fn hear_others(
+    config: &ControllerConfig,
+    tls: &ServerTls,
+    metrics: &replicas::Metrics,
+    leader: &watch::Receiver<bool>,
+    tasks: &TaskSet,
+) -> (Others, watch::Receiver<bool>) {
+    let (addresses, addresses_heard) = watch::channel(None);
+    let (known, known_heard) = watch::channel(Arc::new(Known::default()));
+    let (informed, informed_heard) = watch::channel(false);
+    let (writes, writes_heard) = watch::channel(false);
+    let following = replicas::Config {
+        own: config.own(),
+        replica: config.replica.clone(),
+        tls: tls.clone(),
+        metrics: metrics.clone(),
+        leader: leader.clone(),
+        addresses: addresses_heard,
+        known,
+    };
+    let cancel = tasks.token();
+    tasks.spawn("replicas", replicas::run(following, cancel.clone()));
+    tasks.spawn("write gate", write_gate::run(leader.clone(), informed_heard, writes, cancel.clone()));
+    let others = Others {
+        service: config.own(),
+        pod: NamespacedName::new(&config.namespace, &config.replica),
+        addresses,
+        known: known_heard,
+        informed,
+    };
+    (others, writes_heard)
 }
 
 /// Keeps the servers' certificate, and issues those of Envoys and pickers, unless somebody else does.

@@ -13,6 +13,7 @@ use super::{ready::Expected, run_dir::RunDir, tiers::Tiers};
 use crate::{
     api::NamespacedName,
     infra::{desired, local::Local, services::add_managed_pickers, supervisor::ChildState},
+    replicas::Known,
     source::{Batch, Reload},
     status::{
         self, Facts, FleetProblem, Inputs,
@@ -142,7 +143,7 @@ impl Engine {
             reason: "AddressNotUsable",
             message: "all of 127.0.0.2 to 127.0.0.254 are taken by other Gateways: name an address in spec.addresses".into(),
         });
-        Facts { addresses, problem, ..self.tiers.facts(gateway) }
+        Facts { addresses, problem, ..self.tiers.facts(gateway, &Known::default()) }
     }
 
     fn expected_listeners(&self) -> BTreeSet<Expected> {

@@ -6,6 +6,7 @@
 //!
 //! controller: source::cluster ─▶ ClusterEngine (Pipeline) ─▶ Publisher (ADS), PoolPublisher (tier API)
 //!                                  └─▶ Applier (fleets, pickers), certificates, StatusWriter: the leader changes
+//!             replicas: what the Envoys of the others say ─▶ ClusterEngine of the leader
 //! ```
 
 mod binaries;
@@ -16,7 +17,9 @@ mod process;
 mod ready;
 mod run_dir;
 mod standalone;
+mod steady;
 mod tiers;
+mod write_gate;
 
 pub use controller::{ControllerConfig, controller};
 

@@ -8,6 +8,7 @@ use crate::{
     gateway::ir::{ClusterName, EndpointState, Listener},
     pipeline::{Output, Pipeline},
     pools::PoolPublisher,
+    replicas::{self, Known},
     source::Batch,
     status::{
         Facts, Refusal,
@@ -42,15 +43,17 @@ impl Tiers {
         self.pools.update(output.pools, &output.removed_pools);
     }
 
-    /// What the Envoys of a Gateway say; the addresses are for the mode to fill in.
-    pub(super) fn facts(&self, gateway: &NamespacedName) -> Facts {
-        let state = self.nodes.gateway_state(gateway);
+    /// What the Envoys of a Gateway say, those of other replicas included; the addresses are for the mode to fill in.
+    pub(super) fn facts(&self, gateway: &NamespacedName, others: &Known) -> Facts {
+        let own = self.nodes.gateway_state(gateway);
+        let snapshot = self.publisher.current(gateway);
+        let merged = replicas::merge(&own, snapshot.as_deref(), others.of(gateway));
         let refusal =
             |nack: &Nack| Refusal { resources: nack.resources.clone(), message: nack.message.clone() };
         Facts {
-            connected: state.connected,
-            acknowledged: self.nodes.is_current(gateway),
-            refusals: state.nacks.iter().map(refusal).collect(),
+            connected: merged.connected,
+            acknowledged: merged.acknowledged,
+            refusals: merged.nacks.iter().map(refusal).collect(),
             ..Facts::default()
         }
     }

@@ -50,7 +50,8 @@ pub(super) struct Controller {
     #[arg(long)]
     pools_only: bool,
     /// Directory with tls.crt, tls.key and ca.crt for our servers, cert-manager's say; then no certificates are issued,
-    /// and the Secrets of Envoys and pickers are yours to make.
+    /// and the Secrets of Envoys and pickers are yours to make. With several replicas it has to be good for clients, too
+    /// (no extended key usage, or client auth beside server auth): they hear of each other's Envoys with it.
     #[arg(long)]
     tls_dir: Option<PathBuf>,
     #[command(flatten)]

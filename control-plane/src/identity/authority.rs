@@ -20,6 +20,7 @@ use rcgen::{
 };
 
 use super::{Certificate, Identity, Lifetime, Trust, Wanted, certificate::chain};
+use crate::api::NamespacedName;
 
 /// The data of a Secret.
 pub type Data = BTreeMap<String, Vec<u8>>;
@@ -197,9 +198,12 @@ impl Authority {
         &self.trust
     }
 
-    /// Signs a certificate for the control plane's own servers.
-    pub fn server(&self, now: Timestamp, dns_names: &[String]) -> Leaf {
-        self.sign(now, "signalbox", None, dns_names, &[ExtendedKeyUsagePurpose::ServerAuth])
+    /// Signs a certificate for the control plane behind the Service `own`: it serves with it, and its replicas are each
+    /// other's clients with it.
+    pub fn server(&self, now: Timestamp, own: &NamespacedName, dns_names: &[String]) -> Leaf {
+        use ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
+        let uri = Identity::ControlPlane(own.clone()).to_string();
+        self.sign(now, "signalbox", Some(uri), dns_names, &[ServerAuth, ClientAuth])
     }
 
     /// Signs a certificate for an Envoy or a picker. Pickers also serve with it.
@@ -207,7 +211,7 @@ impl Authority {
         use ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
         let usages: &[_] = match &wanted.identity {
             Identity::Gateway(_) => &[ClientAuth],
-            Identity::Pool(_) => &[ClientAuth, ServerAuth],
+            Identity::Pool(_) | Identity::ControlPlane(_) => &[ClientAuth, ServerAuth],
         };
         let uri = wanted.identity.to_string();
         self.sign(now, &super::secret_name(&wanted.identity), Some(uri), &wanted.dns_names, usages)

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! gateway/<ns>/<name> ─▶ ADS for that Gateway     pool/<ns>/<name> ─▶ tier API, that pool
+//! control-plane/<ns>/<name>, or just the DNS name of that Service ─▶ what its replicas tell each other
 //! ```
 
 use std::collections::BTreeSet;
@@ -40,7 +41,7 @@ pub fn pools_of(peer: &Peer, asked: &BTreeSet<NamespacedName>) -> Result<BTreeSe
         .iter()
         .filter_map(|identity| match identity {
             Identity::Pool(pool) => Some(pool.clone()),
-            Identity::Gateway(_) => None,
+            Identity::Gateway(_) | Identity::ControlPlane(_) => None,
         })
         .collect();
     let foreign = asked.iter().find(|pool| !own.contains(pool));
@@ -58,6 +59,25 @@ pub fn pools_of(peer: &Peer, asked: &BTreeSet<NamespacedName>) -> Result<BTreeSe
         None if asked.is_empty() => Ok(own),
         None => Ok(asked.clone()),
     }
+}
+
+/// Whether `peer` is the control plane behind the Service `own`, and may hear what its replicas tell each other. A
+/// certificate of somebody else's making (cert-manager's, say) has no identity of ours in it: then the Service's name
+/// counts, by which Envoys and pickers know the control plane, too.
+///
+/// # Errors
+/// The certificate is somebody else's.
+pub fn is_replica(peer: &Peer, own: &NamespacedName) -> Result<(), Denied> {
+    let identity = Identity::ControlPlane(own.clone());
+    let named = peer.identities.is_empty() && peer.dns_names.contains(&own.service_host());
+    if named || peer.identities.contains(&identity) {
+        return Ok(());
+    }
+    Err(Denied(format!(
+        "only replicas of the control plane {own} hear this, but the client certificate is for {}; it has to name {identity}, or the host {}",
+        holders(peer),
+        own.service_host(),
+    )))
 }
 
 fn holders(peer: &Peer) -> String {
@@ -79,7 +99,8 @@ mod tests {
 
     fn peer(gateways: &[&str], pools: &[&str]) -> Peer {
         let gateways = gateways.iter().map(|g| Identity::Gateway(name(g)));
-        Peer { identities: gateways.chain(pools.iter().map(|p| Identity::Pool(name(p)))).collect() }
+        let identities = gateways.chain(pools.iter().map(|p| Identity::Pool(name(p)))).collect();
+        Peer { identities, ..Peer::default() }
     }
 
     #[test]
@@ -116,5 +137,37 @@ mod tests {
             let given = given.map(|given| given.iter().map(|p| name(p)).collect());
             assert_eq!(pools_of(&peer, &asked).ok(), given, "{peer:?} {asked:?}");
         }
+    }
+
+    #[test]
+    fn replicas_are_known_by_identity_or_by_the_name_of_the_service() {
+        let own = name("system/signalbox");
+        let replica = |of: &str| Peer {
+            identities: [Identity::ControlPlane(name(of))].into(),
+            dns_names: [own.service_host()].into(),
+        };
+        let named = |host: &str, peer: Peer| Peer { dns_names: [host.to_owned()].into(), ..peer };
+        for (peer, allowed) in [
+            (replica("system/signalbox"), true),
+            // Another installation's, whatever hosts it names.
+            (replica("other/signalbox"), false),
+            (named("signalbox.system.svc", Peer::default()), true),
+            (named("signalbox.other.svc", Peer::default()), false),
+            (Peer::default(), false),
+            // A picker whose Service has the name of the control plane's.
+            (named("signalbox.system.svc", peer(&[], &["system/p"])), false),
+            (peer(&["system/signalbox"], &[]), false),
+            (peer(&[], &["system/signalbox"]), false),
+        ] {
+            assert_eq!(is_replica(&peer, &own).is_ok(), allowed, "{peer:?}");
+        }
+        let text = is_replica(&peer(&["a/gw"], &[]), &own).unwrap_err().to_string();
+        for part in ["ns/a/gateway/gw", "ns/system/control-plane/signalbox", "the host signalbox.system.svc"]
+        {
+            assert!(text.contains(part), "{text}");
+        }
+        // The control plane is neither an Envoy nor a picker.
+        assert!(may_follow(&replica("a/gw"), &name("a/gw")).is_err());
+        assert!(pools_of(&replica("a/p"), &BTreeSet::new()).is_err());
     }
 }

@@ -37,7 +37,7 @@ impl Metrics {
         self.handshakes.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
-    /// Counts a request that was refused; `api` is `ads` or `tier`.
+    /// Counts a request that was refused; `api` is `ads`, `tier` or `replicas`.
     pub fn deny(&self, api: &'static str) {
         self.denied.get_or_create(&ApiLabel { api }).inc();
     }

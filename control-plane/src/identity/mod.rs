@@ -3,7 +3,7 @@
 //! ```text
 //! signalbox-ca ─▶ authority (now) ─┬▶ plan (now, wanted, observed) ─▶ writes, deletes ─▶ secrets (kube edge)
 //!                                  └▶ own server certificate ─▶ ServerTls ─ swap ─▶ Incoming (ADS, tier API)
-//! client certificate ─ URI SAN ─▶ Peer ─▶ authorize: one Gateway, or the pools of one picker
+//! client certificate ─ URI SAN ─▶ Peer ─▶ authorize: one Gateway, the pools of one picker, or the control plane itself
 //! ```
 //!
 //! `server`, `files` and `secrets` are edges; the rest is synchronous and takes the time as an argument.
@@ -21,7 +21,7 @@ mod subject;
 mod trust;
 
 pub use authority::{Advance, Authority, AuthorityReason, Data, Leaf, advance, keys};
-pub use authorize::{Denied, may_follow, pools_of};
+pub use authorize::{Denied, is_replica, may_follow, pools_of};
 pub use certificate::{Certificate, Lifetime};
 
 pub use files::{follow_directory, read_directory};

@@ -11,12 +11,17 @@ use super::{Certificate, Identity};
 pub struct Peer {
     /// Whom its URI SANs name; empty for a certificate that names none of ours.
     pub identities: BTreeSet<Identity>,
+    /// Its DNS SANs.
+    pub dns_names: BTreeSet<String>,
 }
 
 impl Peer {
     /// The holder of a verified certificate. One that cannot be read names nobody.
     pub fn of(certificate: &CertificateDer<'_>) -> Self {
-        let uris = Certificate::read(certificate).map(|read| read.uris).unwrap_or_default();
-        Self { identities: uris.iter().filter_map(|uri| Identity::parse(uri)).collect() }
+        let Ok(read) = Certificate::read(certificate) else { return Self::default() };
+        Self {
+            identities: read.uris.iter().filter_map(|uri| Identity::parse(uri)).collect(),
+            dns_names: read.dns_names.into_iter().collect(),
+        }
     }
 }

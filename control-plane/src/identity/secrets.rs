@@ -56,6 +56,8 @@ pub struct Secrets {
 pub struct Config {
     /// Where Secrets are.
     pub secrets: Secrets,
+    /// The Service of this control plane: who it is.
+    pub own: NamespacedName,
     /// Names that clients know this control plane by: those of its Service.
     pub dns_names: Vec<String>,
     /// What serves with the certificate.
@@ -125,7 +127,7 @@ fn serve(config: &Config, authority: &Authority, served: &mut Option<(Leaf, Arc<
     if served.as_ref().is_some_and(|(leaf, under)| under == trust && now < leaf.lifetime.due()) {
         return;
     }
-    let leaf = authority.server(now, &config.dns_names);
+    let leaf = authority.server(now, &config.own, &config.dns_names);
     let credentials = Credentials {
         certificate: leaf.certificate.clone().into_bytes(),
         key: leaf.key.clone().into_bytes(),

@@ -49,10 +49,22 @@ pub struct Credentials {
     pub trust: Vec<u8>,
 }
 
+/// What is served with.
+struct Loaded {
+    config: Arc<ServerConfig>,
+    credentials: Arc<Credentials>,
+}
+
+impl std::fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loaded").finish_non_exhaustive()
+    }
+}
+
 /// TLS of a server, which changes while it runs. Clones share state.
 #[derive(Clone, Debug, Default)]
 pub struct ServerTls {
-    config: Arc<ArcSwapOption<ServerConfig>>,
+    loaded: Arc<ArcSwapOption<Loaded>>,
     metrics: Metrics,
 }
 
@@ -62,13 +74,20 @@ impl ServerTls {
     /// # Errors
     /// What is wrong with the credentials; those before stay.
     pub fn replace(&self, credentials: &Credentials) -> Result<(), String> {
-        self.config.store(Some(Arc::new(config(credentials)?)));
+        let config = Arc::new(config(credentials)?);
+        let credentials = Arc::new(credentials.clone());
+        self.loaded.store(Some(Arc::new(Loaded { config, credentials })));
         Ok(())
     }
 
     /// Whether there is a certificate: connections are closed before.
     pub fn is_ready(&self) -> bool {
-        self.config.load().is_some()
+        self.loaded.load().is_some()
+    }
+
+    /// What is served with: a replica that is the client of another one shows the same.
+    pub fn credentials(&self) -> Option<Arc<Credentials>> {
+        self.loaded.load().as_ref().map(|loaded| loaded.credentials.clone())
     }
 
     /// What is counted.
@@ -150,7 +169,7 @@ pub fn accept(listener: TcpListener, tls: ServerTls, tasks: &TaskSet) -> Incomin
 
 async fn handshake(stream: TcpStream, tls: &ServerTls) -> Option<Verified> {
     let address = stream.peer_addr().ok();
-    let Some(config) = tls.config.load_full() else {
+    let Some(config) = tls.loaded.load().as_ref().map(|loaded| loaded.config.clone()) else {
         tls.metrics.handshake("no-certificate");
         tracing::debug!(?address, "a connection is closed: this server has no certificate yet");
         return None;

@@ -1,8 +1,8 @@
 //! Who a certificate names, and where it is kept.
 //!
 //! ```text
-//! Identity ─▶ spiffe://signalbox.dev/ns/<namespace>/{gateway,pool}/<name>   (URI SAN)
-//!          └▶ Secret signalbox-{gateway,pool}-<name> in the same namespace
+//! Identity ─▶ spiffe://signalbox.dev/ns/<namespace>/{gateway,pool,control-plane}/<name>   (URI SAN)
+//!          └▶ Secret signalbox-{gateway,pool}-<name> in the same namespace; the control plane's own is in no Secret
 //! ```
 
 use std::fmt;
@@ -15,20 +15,22 @@ const TRUST_DOMAIN: &str = "spiffe://signalbox.dev/ns/";
 /// Longest name of a Secret, so that it is also a label value and a DNS label's length.
 const LONGEST_NAME: usize = 63;
 
-/// A client of the control plane.
+/// A client of the control plane; its replicas are clients of each other.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Identity {
     /// The Envoys of a Gateway.
     Gateway(NamespacedName),
     /// The pickers of an InferencePool.
     Pool(NamespacedName),
+    /// The control plane itself, by its Service.
+    ControlPlane(NamespacedName),
 }
 
 impl Identity {
-    /// The Gateway or InferencePool.
+    /// The Gateway, InferencePool or Service.
     pub fn object(&self) -> &NamespacedName {
         match self {
-            Self::Gateway(object) | Self::Pool(object) => object,
+            Self::Gateway(object) | Self::Pool(object) | Self::ControlPlane(object) => object,
         }
     }
 
@@ -36,6 +38,7 @@ impl Identity {
         match self {
             Self::Gateway(_) => "gateway",
             Self::Pool(_) => "pool",
+            Self::ControlPlane(_) => "control-plane",
         }
     }
 
@@ -50,6 +53,7 @@ impl Identity {
         match kind {
             "gateway" => Some(Self::Gateway(object)),
             "pool" => Some(Self::Pool(object)),
+            "control-plane" => Some(Self::ControlPlane(object)),
             _ => None,
         }
     }
@@ -128,6 +132,7 @@ mod tests {
         for identity in [
             Identity::Gateway(NamespacedName::new("ns", "gw")),
             Identity::Pool(NamespacedName::new("ns", "a.b-c")),
+            Identity::ControlPlane(NamespacedName::new("system", "signalbox")),
         ] {
             assert_eq!(Identity::parse(&identity.to_string()), Some(identity));
         }

@@ -27,6 +27,7 @@ use super::{PoolPublisher, PoolSet, snapshot::pool_name};
 use crate::{
     api::NamespacedName,
     identity::{self, Peer, ServerTls},
+    replicas::{self, Reports},
     tasks::TaskSet,
 };
 
@@ -41,10 +42,11 @@ pub async fn serve(
     cancel: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
     let server = Server { publisher, cancel: cancel.clone(), identities: None };
-    run(server, TcpIncoming::from(listener).with_nodelay(Some(true)), cancel).await
+    run(server, None, TcpIncoming::from(listener).with_nodelay(Some(true)), cancel).await
 }
 
-/// Serves the tier API over mutual TLS until `cancel` fires: a picker watches only the pools of its certificate.
+/// Serves the tier API over mutual TLS until `cancel` fires: a picker watches only the pools of its certificate. Beside
+/// it, other replicas hear `reports`.
 ///
 /// # Errors
 /// When the transport fails.
@@ -52,11 +54,13 @@ pub async fn serve_tls(
     listener: TcpListener,
     tls: ServerTls,
     publisher: PoolPublisher,
+    reports: Reports,
     cancel: CancellationToken,
 ) -> anyhow::Result<()> {
     let tasks = TaskSet::under(&cancel);
     let server = Server { publisher, cancel: cancel.clone(), identities: Some(tls.metrics().clone()) };
-    run(server, identity::accept(listener, tls, &tasks), cancel).await?;
+    let replicas = reports.service(tls.metrics().clone(), cancel.clone());
+    run(server, Some(replicas), identity::accept(listener, tls, &tasks), cancel).await?;
     tasks.shutdown();
     Ok(tasks.wait(ACCEPTING_ENDS).await?)
 }
@@ -66,6 +70,7 @@ const ACCEPTING_ENDS: Duration = Duration::from_secs(2);
 
 async fn run<IO>(
     server: Server,
+    replicas: Option<replicas::Service>,
     incoming: impl Stream<Item = std::io::Result<IO>>,
     cancel: CancellationToken,
 ) -> Result<(), tonic::transport::Error>
@@ -76,6 +81,7 @@ where
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(5)))
         .add_service(PoolsServer::new(server))
+        .add_optional_service(replicas)
         .serve_with_incoming_shutdown(incoming, cancel.cancelled_owned())
         .await
 }

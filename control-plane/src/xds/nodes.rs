@@ -58,6 +58,8 @@ pub struct Identity {
 /// What is known about the Envoys of a Gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GatewayState {
+    /// The version of the latest snapshot, endpoints aside.
+    pub configuration: Option<Version>,
     /// Connected Envoys.
     pub connected: usize,
     /// Those of them that accepted everything of the latest snapshot.
@@ -130,6 +132,7 @@ impl Nodes {
         let records = gateways.get(gateway).into_iter().flat_map(BTreeMap::values);
         let nodes: Vec<_> = records.map(|record| record.state(release.as_ref())).collect();
         GatewayState {
+            configuration: release.map(|release| release.configuration()),
             connected: nodes.len(),
             current: nodes.iter().filter(|node| node.current).count(),
             nacks: nacks(&nodes),

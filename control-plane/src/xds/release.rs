@@ -48,6 +48,12 @@ impl Release {
         self.versions[kind as usize]
     }
 
+    /// The version of all resources but endpoints: what Envoy needs to serve the Gateway. Equal on every replica.
+    pub fn configuration(&self) -> Version {
+        let kinds = ResourceType::ALL.into_iter().filter(|kind| *kind != ResourceType::Endpoint);
+        Version::of(0, &kinds.map(|kind| self.version(kind)).collect::<Vec<_>>())
+    }
+
     /// The names that differ (added, removed or of another version) from what a stream was given before.
     pub fn changed_since(&self, base: &Arc<Snapshot>) -> std::borrow::Cow<'_, [(ResourceType, Arc<str>)]> {
         match &self.since {
@@ -122,9 +128,18 @@ mod tests {
         assert_eq!(names, [(Cluster, "a".into()), (Cluster, "b".into()), (Cluster, "c".into())]);
         assert_eq!(next.version(Route), first.version(Route));
         assert_ne!(next.version(Cluster), first.version(Cluster));
+        assert_ne!(next.configuration(), first.configuration());
         assert!(next.next(snapshot(&[(Cluster, "b", 2), (Cluster, "c", 1), (Route, "r", 1)])).is_none());
         // A stream that skipped a release gets the same answer from its own base.
         assert_eq!(next.changed_since(&snapshot(&[])).len(), 3);
         assert_eq!(next.changed_since(&to).len(), 0);
+    }
+
+    #[test]
+    fn endpoints_are_no_part_of_the_configuration() {
+        use ResourceType::{Cluster, Endpoint};
+        let first = Release::first(snapshot(&[(Cluster, "a", 1), (Endpoint, "a", 1)]));
+        let next = first.next(snapshot(&[(Cluster, "a", 1), (Endpoint, "a", 2)])).unwrap();
+        assert_eq!(next.configuration(), first.configuration());
     }
 }

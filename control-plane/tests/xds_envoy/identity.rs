@@ -29,12 +29,16 @@ fn authority(before: Option<&Data>) -> (Authority, Data) {
     (Authority::read(&data).unwrap(), data)
 }
 
+fn own() -> NamespacedName {
+    NamespacedName::new("system", "signalbox")
+}
+
 fn owner() -> Owner {
     Owner { api_version: "v1".into(), kind: "Gateway".into(), uid: "uid".into() }
 }
 
 fn server_credentials(authority: &Authority) -> Credentials {
-    let leaf = authority.server(Timestamp::now(), &[HOST.to_owned()]);
+    let leaf = authority.server(Timestamp::now(), &own(), &[HOST.to_owned()]);
     let trust = authority.trust().pem().as_bytes().to_vec();
     Credentials { certificate: leaf.certificate.into(), key: leaf.key.into(), trust }
 }

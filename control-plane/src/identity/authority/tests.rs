@@ -1,7 +1,7 @@
 //! The authority over the years.
 
 use super::*;
-use crate::{api::NamespacedName, identity::Owner};
+use crate::identity::Owner;
 
 fn start() -> Timestamp {
     "2026-01-01T00:00:00Z".parse().unwrap()
@@ -116,10 +116,13 @@ fn a_leaf_says_who_it_is_and_does_not_outlive_its_authority() {
     assert_eq!(facts.lifetime, leaf.lifetime);
     let late = authority.client(day(3649), &gateway());
     assert_eq!(late.lifetime.not_after, day(3650));
-    let server = authority.server(day(1), &["signalbox.system.svc".to_owned()]);
-    assert_eq!(Certificate::read(&der(&server)).unwrap().dns_names, ["signalbox.system.svc"]);
-    // A server's certificate is none for a client.
-    assert!(!authority.trust().verifies(&der(&server), day(1)));
+    let own = NamespacedName::new("system", "signalbox");
+    let server = authority.server(day(1), &own, &["signalbox.system.svc".to_owned()]);
+    let facts = Certificate::read(&der(&server)).unwrap();
+    assert_eq!(facts.dns_names, ["signalbox.system.svc"]);
+    assert_eq!(facts.uris, ["spiffe://signalbox.dev/ns/system/control-plane/signalbox"]);
+    // Replicas are each other's clients.
+    assert!(authority.trust().verifies(&der(&server), day(1)));
     assert!(authority.trust().verifies(&der(&leaf), day(1)));
     assert!(!Authority::read(&made()).unwrap().trust().verifies(&der(&leaf), day(1)));
 }

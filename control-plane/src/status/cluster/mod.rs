@@ -127,6 +127,8 @@ impl StatusTask {
 
     /// Takes up or drops the work, as the election says; says whether this replica leads.
     fn lead(&mut self) -> bool {
+        // What was said before leadership is what the first comparison is made with.
+        self.take_input();
         let leads = *self.leader.borrow_and_update();
         match leads {
             true => self.queue.lead(),
