@@ -96,7 +96,7 @@ impl<'a, 'w> Attacher<'a, 'w> {
         }
         if attachment.listeners.is_empty() {
             attachment.refusal = Some(("NoMatchingListenerHostname", self.no_host(hostnames, &allowed)));
-        } else if !attachment.listeners.keys().any(|&l| self.listeners[l].is_served()) {
+        } else if !attachment.listeners.keys().any(|&l| self.listeners[l].is_accepted()) {
             let message = format!(
                 "{field}: no listener that the route attaches to is served; see the Gateway's listeners"
             );

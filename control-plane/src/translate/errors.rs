@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use super::{
     names::REASON_HEADER,
     settings::Settings,
-    value::{any, json_format, set_header, uint32},
+    value::{any, json_format, set_header, text_format, uint32},
 };
 
 /// One error: what the client reads.
@@ -62,6 +62,12 @@ pub(super) fn local_replies(settings: &Settings) -> LocalReplyConfig {
             "endpoint_picker_unavailable",
             "The endpoint picker of this pool does not answer.",
         ),
+        without_body(map(
+            detail("request.method == 'HEAD' && response.code_details == 'route_not_found'"),
+            404,
+            "route_not_found",
+            "",
+        )),
         map(flags(&["NR"]), 404, "route_not_found", NO_ROUTE),
         map(all([flags(&["NC"]), status(404)]), 404, "route_not_found", NO_ROUTE),
         map(flags(&["NC"]), 500, "backend_not_found", "The backend of this route does not exist."),
@@ -95,6 +101,12 @@ fn map(filter: FilterSpecifier, status: u16, reason: &str, message: &str) -> Res
         headers_to_add: vec![set_header(REASON_HEADER, reason)],
         ..Default::default()
     }
+}
+
+/// An answer to HEAD has no body: a type of JSON would mislead clients that read by type.
+fn without_body(mut mapper: ResponseMapper) -> ResponseMapper {
+    mapper.body_format_override = Some(text_format(""));
+    mapper
 }
 
 fn retry_after(mut mapper: ResponseMapper) -> ResponseMapper {

@@ -126,6 +126,15 @@ pub(super) fn from_json(json: serde_json::Value) -> Value {
     Value { kind: Some(kind) }
 }
 
+/// A plain body.
+pub(super) fn text_format(text: &str) -> SubstitutionFormatString {
+    SubstitutionFormatString {
+        format: Some(substitution_format_string::Format::TextFormatSource(inline(text))),
+        content_type: "text/plain".to_owned(),
+        ..Default::default()
+    }
+}
+
 /// A JSON object whose strings Envoy expands and escapes.
 pub(super) fn json_format(json: serde_json::Value) -> SubstitutionFormatString {
     let Some(Kind::StructValue(fields)) = from_json(json).kind else { return Default::default() };

@@ -69,6 +69,10 @@ async fn every_failure_has_its_reason() {
     }
     let answer = stack.send("GET", "/v1/x", &[("host", "other.example.com")], Body::empty()).await;
     assert_eq!((answer.status.as_u16(), answer.reason().as_str()), (404, "route_not_found"));
+    let answer = stack.send("HEAD", "/nowhere", &[HOST], Body::empty()).await;
+    assert_eq!(answer.status.as_u16(), 404);
+    assert_eq!(answer.headers["x-signalbox-reason"], "route_not_found");
+    assert!(!answer.headers.contains_key("content-type"), "there is no body that could have a type");
     let answer = stack.send("POST", "/open", &[HOST], "body").await;
     assert_eq!((answer.status.as_u16(), &answer.json()["len"]), (200, &4.into()));
     stack.assert_no_script_errors();
