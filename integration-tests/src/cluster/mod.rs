@@ -9,6 +9,7 @@
 //! is run by a child that was started there. Within `in.sh cargo test …` there is nothing to do.
 
 mod images;
+mod install;
 mod session;
 
 use std::{
