@@ -29,6 +29,13 @@ shift
 "$HERE/install.sh" --set gatewayClass.parametersRef.name=small
 kubectl apply -f "$HERE/manifests/small.yaml" >&2
 
+# The suite of the inference extension wants all CRDs of its own release; only InferencePool is of it.
+if [ "$suite" = inference ]; then
+  kubectl delete --ignore-not-found crd/inferenceobjectives.inference.networking.x-k8s.io \
+    crd/inferencemodelrewrites.inference.networking.x-k8s.io >&2
+  trap '"$HERE/crds.sh" apply >/dev/null' EXIT
+fi
+
 report=$CONFORMANCE/reports/$suite.yaml
 mkdir -p "$CONFORMANCE/reports"
 version=$(sed -nE 's/^version = "(.*)"/\1/p' "$ROOT/Cargo.toml" | head -n 1)

@@ -78,6 +78,9 @@ pub(super) fn resolve(world: &World, pool: &InferencePool) -> ResolvedPool {
         Ok(Cluster { name: ClusterName::pool(&key), upstream, protocol })
     });
     let resolved = match &found {
+        Ok(Some((_, Cluster { upstream: Upstream::Picker(service, port, _), .. }))) => {
+            Ok(format!("endpoint picker is Service {service}, port {port}"))
+        }
         Ok(Some((picker, _))) => Ok(format!("endpoint picker is {}", picker.cluster)),
         Ok(None) if pool.metadata.annotations.get(PICKER).is_some_and(|v| v == "managed") => Ok(format!(
             "spec.endpointPickerRef: absent, so endpoints are chosen by plain load balancing although {PICKER} is \
@@ -175,7 +178,7 @@ pub fn speaks_tls_to_picker(pool: &InferencePool) -> bool {
 /// The cluster as it is where nobody issues certificates to managed pickers: theirs are self-signed.
 pub(super) fn without_trust(mut cluster: Cluster) -> Cluster {
     if let Upstream::Picker(_, _, security @ PickerSecurity::TlsVerified) = &mut cluster.upstream {
-        *security = PickerSecurity::TlsUnverified;
+        *security = PickerSecurity::TlsSelfSigned;
     }
     cluster
 }

@@ -13,7 +13,7 @@ use envoy_types::pb::{
             core::v3::{
                 HealthCheck, Http2ProtocolOptions, HttpProtocolOptions as CommonOptions, KeepaliveSettings,
                 TcpKeepalive,
-                health_check::{GrpcHealthCheck, HealthChecker},
+                health_check::{GrpcHealthCheck, HealthChecker, TcpHealthCheck},
             },
         },
         extensions::upstreams::http::v3::{
@@ -74,10 +74,11 @@ pub(super) fn cluster(cluster: &Cluster) -> PbCluster {
         Upstream::Pool(_, None) | Upstream::Service(..) => {}
         Upstream::Picker(service, port, security) => {
             protocol = Protocol::Http2;
-            resource.health_checks.push(picker_health(names::authority(service, *port)));
+            let authority = names::authority(service, *port);
+            resource.health_checks.push(picker_health(security.is_ours().then_some(authority)));
             resource.transport_socket = match security {
                 PickerSecurity::TlsVerified => Some(tls::verified(&service.service_host())),
-                PickerSecurity::TlsUnverified => Some(tls::unverified()),
+                PickerSecurity::TlsUnverified | PickerSecurity::TlsSelfSigned => Some(tls::unverified()),
                 PickerSecurity::Cleartext => None,
             };
         }
@@ -129,8 +130,18 @@ fn options(protocol: Protocol) -> Any {
     })
 }
 
-/// Envoy has to know beforehand that a picker is down: once a stream has begun it cannot fail open any more.
-fn picker_health(authority: String) -> HealthCheck {
+/// Envoy has to know beforehand that a picker is down: once a stream has begun it cannot fail open any more. Ours are
+/// asked, by this authority; what others say of their health, and on which port, no standard tells, so these only have
+/// to accept a connection.
+fn picker_health(ours: Option<String>) -> HealthCheck {
+    let checker = match ours {
+        Some(authority) => HealthChecker::GrpcHealthCheck(GrpcHealthCheck {
+            service_name: "envoy.service.ext_proc.v3.ExternalProcessor".to_owned(),
+            authority,
+            ..Default::default()
+        }),
+        None => HealthChecker::TcpHealthCheck(TcpHealthCheck::default()),
+    };
     HealthCheck {
         timeout: millis(500),
         interval: seconds(1),
@@ -138,11 +149,7 @@ fn picker_health(authority: String) -> HealthCheck {
         interval_jitter_percent: 10,
         unhealthy_threshold: uint32(1),
         healthy_threshold: uint32(1),
-        health_checker: Some(HealthChecker::GrpcHealthCheck(GrpcHealthCheck {
-            service_name: "envoy.service.ext_proc.v3.ExternalProcessor".to_owned(),
-            authority,
-            ..Default::default()
-        })),
+        health_checker: Some(checker),
         ..Default::default()
     }
 }

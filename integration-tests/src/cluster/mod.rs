@@ -59,7 +59,7 @@ pub struct TestCluster {
 
 impl TestCluster {
     /// The cluster of the environment that `in.sh` makes; `None` outside of it.
-    fn here() -> Option<Result<Self>> {
+    pub(crate) fn here() -> Option<Result<Self>> {
         env::var_os("SIGNALBOX_CLUSTER").filter(|kind| kind != "none")?;
         // A wish alone is no cluster.
         env::var_os("KUBECONFIG")?;

@@ -4,7 +4,9 @@ use std::{pin::Pin, time::Duration};
 
 use anyhow::{Result, ensure};
 
-use super::{bench, change, context::Context, extproc, figure::Figure, guide, path, scrape, weights};
+use super::{
+    bench, change, cluster, context::Context, extproc, figure::Figure, guide, path, scrape, weights,
+};
 
 type Measuring<'a> = Pin<Box<dyn Future<Output = Result<Vec<Figure>>> + 'a>>;
 
@@ -61,6 +63,12 @@ pub static ALL: &[Measurement] = &[
         figures: change::NAMES,
         deadline: minutes(4),
         measure: |context| Box::pin(change::measure(context)),
+    },
+    Measurement {
+        name: "cluster",
+        figures: cluster::NAMES,
+        deadline: minutes(30),
+        measure: |context| Box::pin(cluster::measure(context)),
     },
     Measurement {
         name: "pick",

@@ -61,7 +61,7 @@ impl Context {
         Ok(command)
     }
 
-    fn built(&self, name: &str) -> Result<PathBuf> {
+    pub(super) fn built(&self, name: &str) -> Result<PathBuf> {
         let path = self.binaries.join(name);
         ensure!(path.is_file(), "{} is not there: build it with `make figures`", path.display());
         Ok(path)

@@ -1,7 +1,7 @@
 //! Measures the product: every figure that the documentation names, each beside what it has to be compared with.
 //!
 //! ```text
-//! catalog ─▶ guide · weights · extproc · scrape · path · change · bench ─▶ Figure ─▶ stdout, results
+//! catalog ─▶ guide · weights · extproc · scrape · path · change · cluster · bench ─▶ Figure ─▶ stdout, results
 //!               └─ installation, manifests, tier, page_server (what is measured)   └─ closed_loop, process, samples (how)
 //! ```
 //!
@@ -13,6 +13,7 @@ pub mod catalog;
 mod change;
 mod child;
 mod closed_loop;
+mod cluster;
 mod context;
 mod extproc;
 mod figure;
@@ -29,4 +30,6 @@ mod scrape;
 mod tier;
 mod weights;
 
-pub use self::{context::Context, figure::Figure, machine::Machine, results::Results};
+pub use self::{
+    cluster::run as cluster_scenario, context::Context, figure::Figure, machine::Machine, results::Results,
+};

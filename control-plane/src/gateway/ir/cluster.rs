@@ -118,4 +118,13 @@ pub enum PickerSecurity {
     Cleartext,
     /// TLS, verified: a picker of ours, with the name of its Service in a certificate that the control plane issued.
     TlsVerified,
+    /// TLS without verification, to a picker of ours where nobody issues certificates.
+    TlsSelfSigned,
+}
+
+impl PickerSecurity {
+    /// Whether the picker is one of ours, which tells its health over gRPC on the port of ext_proc.
+    pub fn is_ours(self) -> bool {
+        matches!(self, Self::TlsVerified | Self::TlsSelfSigned)
+    }
 }

@@ -35,7 +35,7 @@ fn picker_references() {
         (
             "endpointPickerRef: {name: epp, port: {number: 9002}}",
             "True/ResolvedRefs",
-            "picker/default/epp/9002",
+            "Service default/epp, port 9002",
             "pool/default/p",
         ),
         (
@@ -105,10 +105,10 @@ fn picker_of(resolved: &Resolved) -> Option<(PickerMode, PickerSecurity)> {
 #[test]
 fn annotations_say_how_to_ask() {
     use PickerMode::{Buffered, FullDuplex};
-    use PickerSecurity::{Cleartext, TlsUnverified};
+    use PickerSecurity::{Cleartext, TlsSelfSigned, TlsUnverified};
     for (annotations, expected) in [
         ("", (FullDuplex, TlsUnverified)),
-        ("signalbox.dev/picker: managed", (Buffered, TlsUnverified)),
+        ("signalbox.dev/picker: managed", (Buffered, TlsSelfSigned)),
         ("signalbox.dev/picker-mode: buffered", (Buffered, TlsUnverified)),
         ("signalbox.dev/picker-tls: 'false'", (FullDuplex, Cleartext)),
         ("signalbox.dev/picker-tls: 'true'", (FullDuplex, TlsUnverified)),

@@ -1,0 +1,241 @@
+//! The scenario itself; runs in the cluster's network.
+
+use std::{
+    io::Write as _,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use tokio::time::sleep;
+
+use super::Line;
+use crate::{
+    client::Client,
+    cluster::TestCluster,
+    load::{Load, LoadRequest, Pace, Report},
+};
+
+const ROUTE: &str = include_str!("../../../../deploy/standalone/multi-model/routes-to-llms.yaml");
+const POOLS: &str = include_str!("../../../../deploy/standalone/multi-model/pools.yaml");
+const OBJECTIVES: &str = include_str!("../../../../deploy/standalone/multi-model/objectives.yaml");
+const GATEWAY: &str = include_str!("../../../../deploy/cluster/multi-model/gateway.yaml");
+const SERVERS: &str = include_str!("../../../../deploy/cluster/multi-model/model-servers.yaml");
+
+const NAMESPACE: &str = "figures";
+/// Requests a second, one in five of them a stream of about two seconds.
+const RATE: f64 = 20.0;
+/// Time for a change to do harm after it is done.
+const SETTLE: Duration = Duration::from_secs(5);
+/// How long the API server is stopped.
+const OUTAGE: Duration = Duration::from_secs(45);
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// Runs it: prints a line of JSON for each figure, and on stderr what fails.
+///
+/// # Errors
+/// When the guide does not come true, or a part does not come back.
+pub async fn run() -> Result<()> {
+    let cluster = TestCluster::here().context("run it by integration-tests/cluster/in.sh")??;
+    cluster.load_images()?;
+    let client = guide(&cluster).await?;
+    let mut total = 0;
+    for (name, what, change) in CHANGES {
+        let requests = Load {
+            requests: requests(),
+            ..Load::of(&client, requests().remove(0), Pace::Constant { rate: RATE }, LONGEST)
+        };
+        let load = requests.start();
+        load.more(40, Duration::from_secs(60)).await.with_context(|| format!("before: {what}"))?;
+        let changed = async {
+            change.make(&cluster).await.with_context(|| what.to_owned())?;
+            sleep(SETTLE).await;
+            load.more(40, Duration::from_secs(60)).await.with_context(|| format!("after: {what}"))
+        };
+        let changed = changed.await;
+        let report = load.stop().await;
+        changed?;
+        total += report.failed();
+        tell(name, report.failed() as f64, &told(what, &report))?;
+    }
+    let how = format!("the sum of the {} scenarios", CHANGES.len());
+    tell("cluster_failed_requests", total as f64, &how)
+}
+
+/// Installs, applies and asks: the way of the guide.
+async fn guide(cluster: &TestCluster) -> Result<Client> {
+    let start = Instant::now();
+    let seconds = || start.elapsed().as_secs_f64();
+    cluster.install()?;
+    let installed = seconds();
+    cluster.apply_in(NAMESPACE, &[GATEWAY, POOLS, OBJECTIVES, ROUTE, SERVERS].join("\n---\n"))?;
+    let client = cluster.client_of(NAMESPACE, "inference-gateway", 80).await?;
+    let addressed = seconds();
+    let mut last = String::new();
+    while !client.completion("chatbot", "What is the color of the sky").await.is_ok_and(|reply| {
+        last = format!("{} {}", reply.status, reply.text());
+        reply.status == 200 && reply.pod().starts_with("gemma3-")
+    }) {
+        ensure!(start.elapsed() < LONGEST, "no answer: {last}");
+        sleep(Duration::from_millis(50)).await;
+    }
+    let answered = seconds();
+    tell(
+        "cluster_guide_s",
+        answered,
+        "install, apply the guide's objects, address in the status, first answer; images are loaded before",
+    )?;
+    tell("cluster_install_s", installed, "CRDs applied and helm install with --wait, two replicas")?;
+    tell(
+        "cluster_address_s",
+        addressed - installed,
+        "objects applied until the Gateway is programmed and has an address",
+    )?;
+    tell("cluster_first_answer_s", answered - addressed, "until a Gemma 3 endpoint answers")?;
+    // All model servers are there before requests are counted.
+    for deployment in ["gemma3", "deepseek-r1"] {
+        rolled_out(cluster, NAMESPACE, deployment)?;
+    }
+    Ok(client)
+}
+
+fn requests() -> Vec<LoadRequest> {
+    let mut requests = vec![LoadRequest::stream("chatbot", "Tell me about the sky", 40).from_pods("gemma3-")];
+    for n in 0..4 {
+        requests.push(LoadRequest::completion("chatbot", &format!("Question {n}"), 3).from_pods("gemma3-"));
+    }
+    requests
+}
+
+#[derive(Clone, Copy)]
+enum Change {
+    KillFollower,
+    KillLeader,
+    Restart(&'static str),
+    Certificates,
+    Outage,
+}
+
+const CHANGES: [(&str, &str, Change); 7] = [
+    (
+        "cluster_failed_requests_follower_killed",
+        "a control plane that does not lead is killed",
+        Change::KillFollower,
+    ),
+    ("cluster_failed_requests_leader_killed", "the leading control plane is killed", Change::KillLeader),
+    (
+        "cluster_failed_requests_envoy_rollout",
+        "the Gateway's Envoys are rolled out",
+        Change::Restart("inference-gateway-signalbox"),
+    ),
+    (
+        "cluster_failed_requests_picker_rollout",
+        "the pool's pickers are rolled out",
+        Change::Restart("gemma3-epp-signalbox-picker"),
+    ),
+    (
+        "cluster_failed_requests_model_rollout",
+        "the pool's model servers are rolled out",
+        Change::Restart("gemma3"),
+    ),
+    (
+        "cluster_failed_requests_certificates",
+        "all certificates of Envoys and pickers are issued anew",
+        Change::Certificates,
+    ),
+    (
+        "cluster_failed_requests_api_outage",
+        "the API server stops answering for 45 s, then 20 routes are made",
+        Change::Outage,
+    ),
+];
+
+impl Change {
+    async fn make(self, cluster: &TestCluster) -> Result<()> {
+        match self {
+            Self::KillFollower => kill(cluster, false),
+            Self::KillLeader => kill(cluster, true),
+            Self::Restart(deployment) => {
+                let deployment_name = format!("deployment/{deployment}");
+                cluster.kubectl(&["-n", NAMESPACE, "rollout", "restart", &deployment_name])?;
+                rolled_out(cluster, NAMESPACE, deployment)
+            }
+            Self::Certificates => certificates(cluster).await,
+            Self::Outage => outage(cluster).await,
+        }
+    }
+}
+
+const SYSTEM: &str = "signalbox-system";
+
+fn kill(cluster: &TestCluster, leader: bool) -> Result<()> {
+    let leads =
+        cluster.kubectl(&["-n", SYSTEM, "get", "lease", "-o", "jsonpath={.items[*].spec.holderIdentity}"])?;
+    let pods = ["-n", SYSTEM, "get", "pods", "-l", "app.kubernetes.io/name=signalbox", "-o", "name"];
+    let pods = cluster.kubectl(&pods)?;
+    let is_leader = |pod: &&str| pod.strip_prefix("pod/").is_some_and(|name| leads.contains(name));
+    let pod = pods
+        .lines()
+        .find(|pod| is_leader(pod) == leader)
+        .with_context(|| format!("{pods}; leads: {leads}"))?;
+    cluster.kubectl(&["-n", SYSTEM, "delete", pod, "--force", "--grace-period=0"])?;
+    rolled_out(cluster, SYSTEM, "signalbox")
+}
+
+fn rolled_out(cluster: &TestCluster, namespace: &str, deployment: &str) -> Result<()> {
+    let deployment = format!("deployment/{deployment}");
+    cluster.kubectl(&["-n", namespace, "rollout", "status", &deployment, "--timeout=180s"])?;
+    Ok(())
+}
+
+async fn certificates(cluster: &TestCluster) -> Result<()> {
+    let ours = ["-n", NAMESPACE, "secret", "-l", "app.kubernetes.io/managed-by=signalbox", "-o", "name"];
+    let names = |cluster: &TestCluster| cluster.kubectl(&[&["get"], &ours[..]].concat());
+    let before = names(cluster)?;
+    ensure!(!before.is_empty(), "no certificates of ours in {NAMESPACE}");
+    cluster.kubectl(&[&["delete"], &ours[..4]].concat())?;
+    let deadline = Instant::now() + LONGEST;
+    while names(cluster)? != before {
+        ensure!(Instant::now() < deadline, "not issued anew: {before}");
+        sleep(Duration::from_millis(200)).await;
+    }
+    // The kubelet takes up to its sync period, a minute, to show new Secrets to Pods.
+    sleep(Duration::from_secs(75)).await;
+    Ok(())
+}
+
+/// Stops the node launcher's API server, and lets it go on.
+async fn outage(cluster: &TestCluster) -> Result<()> {
+    let signal = |name: &str| {
+        let status = Command::new("pkill").args([name, "-x", "kube-apiserver"]).status();
+        status.context("pkill").and_then(|status| {
+            ensure!(
+                status.success(),
+                "no kube-apiserver process here: the cluster is not the node launcher's"
+            );
+            Ok(())
+        })
+    };
+    signal("-STOP")?;
+    sleep(OUTAGE).await;
+    signal("-CONT")?;
+    let routes = (0..20).map(|n| ROUTE.replace("routes-to-llms", &format!("replayed-{n}")));
+    cluster.apply_in(NAMESPACE, &routes.collect::<Vec<_>>().join("\n---\n"))
+}
+
+fn told(what: &str, report: &Report) -> String {
+    let (sent, p99) = (report.sent, report.latency.quantile(0.99).as_millis());
+    let failures: Vec<_> =
+        report.failures.iter().map(|(kind, count)| format!("{count} × {kind:?}")).collect();
+    let failures = if failures.is_empty() { String::new() } else { format!("; {}", failures.join(", ")) };
+    for example in &report.examples {
+        tracing::warn!(what, example, "failed");
+    }
+    format!("{what}: {sent} requests at {RATE} a second, one in five streamed, p99 {p99} ms{failures}")
+}
+
+fn tell(name: &str, value: f64, how: &str) -> Result<()> {
+    let line = Line { name: name.into(), value, how: how.into() };
+    writeln!(std::io::stdout(), "{}", serde_json::to_string(&line)?)?;
+    Ok(())
+}
