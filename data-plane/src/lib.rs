@@ -22,6 +22,7 @@ pub mod pool;
 pub mod prefix;
 pub mod request;
 pub mod scrape;
+pub mod simulate;
 pub mod tasks;
 pub mod telemetry;
 pub mod tls;

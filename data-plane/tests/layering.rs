@@ -13,13 +13,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // The core: synchronous, no I/O. (`pool::source` and `scrape` are the edges that feed it.)
     ("accelerator", &[]),
     ("flow", &[]),
-    ("outcome", &["picker", "pool"]),
+    ("outcome", &["accelerator", "picker", "pool"]),
     ("picker", &["accelerator", "outcome", "pool"]),
     ("pool", &["accelerator", "tls"]),
     ("prefix", &[]),
     ("request", &["pool"]),
+    // The core in virtual time; feeds pools as a control plane does.
+    ("simulate", &["accelerator", "outcome", "picker", "pool"]),
     // Edges.
-    ("scrape", &["pool"]),
+    ("scrape", &["accelerator", "pool"]),
     ("extproc", &["flow", "metrics", "outcome", "picker", "pool", "prefix", "request", "tls"]),
     ("admin", &["extproc", "pool"]),
     ("app", &["admin", "cli", "config", "extproc", "metrics", "pool", "scrape", "tasks", "tls"]),
@@ -36,7 +38,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("envoy_types", &["extproc"]),
     ("h2", &["extproc"]),
     ("tonic", &["pool", "tls"]),
-    ("proto", &["pool"]),
+    ("proto", &["pool", "simulate"]),
     ("axum", &["admin", "app"]),
 ];
 

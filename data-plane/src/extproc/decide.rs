@@ -58,6 +58,8 @@ pub fn decide(
         max_tokens: found.max_tokens,
         priority,
         subset: question.subset,
+        stream: found.stream,
+        cached_tokens: &[],
         blocks: chain.blocks(),
     };
     let pick = picker::pick(pool, &ask, now, rng).map_err(|refusal| match refusal {

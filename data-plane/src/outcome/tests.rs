@@ -11,8 +11,16 @@ fn slots(pool: &Pool) -> Vec<Arc<Slot>> {
     pool.snapshot().endpoints.iter().map(|endpoint| Arc::clone(&endpoint.slot)).collect()
 }
 
-const ASK: Ask<'static> =
-    Ask { model: "m", prompt_tokens: 1_000, max_tokens: None, priority: 0, subset: None, blocks: &[] };
+const ASK: Ask<'static> = Ask {
+    model: "m",
+    prompt_tokens: 1_000,
+    max_tokens: None,
+    priority: 0,
+    subset: None,
+    stream: true,
+    cached_tokens: &[],
+    blocks: &[],
+};
 
 #[test]
 fn the_account_follows_the_request() {

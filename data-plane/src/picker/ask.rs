@@ -2,11 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::accelerator::Usual;
 use crate::pool::Adapters;
-
-/// Output tokens of a request that does not limit them further: the mean of published conversation traces is 211
-/// (Azure 2023), and limits that clients send are upper bounds, mostly far above what is generated.
-const USUAL_OUTPUT: u32 = 200;
 
 /// One request, as far as the choice of endpoint depends on it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,6 +18,11 @@ pub struct Ask<'a> {
     pub priority: i32,
     /// The only endpoints that may be picked.
     pub subset: Option<&'a [SubsetEntry]>,
+    /// The response is a stream.
+    pub stream: bool,
+    /// Prompt tokens that the prefix cache of each endpoint holds, by the endpoint's position in the pool's snapshot.
+    /// Endpoints beyond its end hold none.
+    pub cached_tokens: &'a [u32],
     /// Hashes of the prompt's blocks, each chained to the one before.
     pub blocks: &'a [u64],
 }
@@ -38,7 +40,7 @@ pub struct SubsetEntry {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Need {
     pub(super) prompt_tokens: u32,
-    /// Prompt tokens to compute. Equal to `prompt_tokens`: no prefix is taken to be cached.
+    /// Prompt tokens to compute: those that are not cached.
     pub(super) prefill_tokens: u32,
     /// Output tokens expected.
     pub(super) decode_tokens: u32,
@@ -47,11 +49,20 @@ pub(super) struct Need {
 }
 
 impl Need {
-    pub(super) fn of(ask: &Ask<'_>) -> Self {
+    /// The need at the endpoint at `index`, with what it has cached. One token at least is computed.
+    pub(super) fn at(mut self, cached_tokens: &[u32], index: u32) -> Self {
+        let cached = cached_tokens.get(index as usize).copied().unwrap_or(0);
+        self.prefill_tokens = self.prompt_tokens.saturating_sub(cached).max(self.prompt_tokens.min(1));
+        self
+    }
+
+    pub(super) fn of(ask: &Ask<'_>, usual: &Usual) -> Self {
+        // Limits that clients send are upper bounds, mostly far above what is generated.
+        let output = usual.output() as u32;
         Self {
             prompt_tokens: ask.prompt_tokens,
             prefill_tokens: ask.prompt_tokens,
-            decode_tokens: ask.max_tokens.unwrap_or(USUAL_OUTPUT).min(USUAL_OUTPUT),
+            decode_tokens: ask.max_tokens.unwrap_or(output).min(output),
             adapter: (!ask.model.is_empty()).then(|| Adapters::hash(ask.model.as_bytes())),
         }
     }

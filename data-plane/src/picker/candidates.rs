@@ -19,6 +19,10 @@ pub(super) struct Candidate {
     pub(super) failing: bool,
     /// Requests over useful batch.
     pub(super) busy: f32,
+    /// Requests that it has, of whoever.
+    pub(super) requests: f32,
+    /// A slot is free, and no prompt is being computed.
+    pub(super) at_once: bool,
     /// Seconds to the first token.
     pub(super) ttft: f32,
     /// Seconds that the picker compares.
@@ -53,13 +57,14 @@ pub(super) fn collect(
     match ask.subset {
         None => {
             for (index, endpoint) in snapshot.endpoints.iter().enumerate() {
-                counts.offer(candidates, index as u32, endpoint, need, now);
+                counts.offer(candidates, index as u32, endpoint, (need, ask), now);
             }
         }
         Some(subset) => {
             in_subset(snapshot, subset, indices);
             for index in indices.iter() {
-                counts.offer(candidates, *index, &snapshot.endpoints[*index as usize], need, now);
+                let endpoint = &snapshot.endpoints[*index as usize];
+                counts.offer(candidates, *index, endpoint, (need, ask), now);
             }
         }
     }
@@ -90,7 +95,7 @@ impl Counts {
         candidates: &mut Vec<Candidate>,
         index: u32,
         endpoint: &Endpoint,
-        need: &Need,
+        (need, ask): (&Need, &Ask<'_>),
         now: Instant,
     ) {
         if !endpoint.ready {
@@ -102,7 +107,8 @@ impl Counts {
             self.largest = self.largest.max(load.kv_tokens.unwrap_or(0));
             return;
         }
-        let parts = cost::parts(endpoint.profile(), &load, need);
+        let profile = endpoint.profile();
+        let parts = cost::parts(&profile, &load, &need.at(ask.cached_tokens, index));
         let adapter = need.adapter.map_or(0.0, |adapter| {
             let held = endpoint.slot.adapters();
             let held = held.as_deref();
@@ -113,7 +119,9 @@ impl Counts {
             index,
             own: load.own,
             failing: endpoint.slot.is_failing(now),
-            busy: load.requests() / endpoint.profile().useful_batch,
+            busy: load.requests() / profile.useful_batch,
+            requests: load.requests(),
+            at_once: parts.slot_wait <= 0.0 && parts.prefill_wait <= 0.0,
             ttft: parts.ttft(),
             cost: parts.total(),
             adapter,

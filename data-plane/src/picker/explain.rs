@@ -47,7 +47,7 @@ pub enum Verdict {
 #[must_use]
 pub fn explain(pool: &Pool, ask: &Ask<'_>, now: Instant) -> Vec<Explained> {
     let snapshot = pool.peek();
-    let need = Need::of(ask);
+    let need = Need::of(ask, &snapshot.usual);
     let holds = |endpoint: &Endpoint| {
         let adapters = endpoint.slot.adapters();
         need.adapter.zip(adapters.as_deref()).is_some_and(|(id, held)| held.runs(id) || held.awaits(id))
@@ -56,9 +56,11 @@ pub fn explain(pool: &Pool, ask: &Ask<'_>, now: Instant) -> Vec<Explained> {
     let mut explained: Vec<Explained> = snapshot
         .endpoints
         .iter()
-        .map(|endpoint| {
+        .enumerate()
+        .map(|(index, endpoint)| {
+            let need = need.at(ask.cached_tokens, index as u32);
             let load = endpoint.slot.load(now);
-            let mut parts = cost::parts(endpoint.profile(), &load, &need);
+            let mut parts = cost::parts(&endpoint.profile(), &load, &need);
             if let Some(adapter) = need.adapter.filter(|_| is_adapter) {
                 parts.adapter = cost::adapter(endpoint.slot.adapters().as_deref(), adapter);
             }

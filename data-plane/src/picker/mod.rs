@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
-use crate::outcome::{InflightGuard, Outcome};
+use crate::outcome::{Expected, InflightGuard, Outcome};
 use crate::pool::{Pool, Snapshot, Work};
 
 pub use ask::{Ask, SubsetEntry};
@@ -79,7 +79,7 @@ fn pick_in(
     now: Instant,
     rng: &mut fastrand::Rng,
 ) -> Result<Pick, Refusal> {
-    let need = Need::of(ask);
+    let need = Need::of(ask, &snapshot.usual);
     let mut repicks = 0;
     loop {
         candidates::collect(scratch, snapshot, ask, &need, now)?;
@@ -87,6 +87,7 @@ fn pick_in(
         let first = choose::first(candidates, rng);
         let choice = candidates[first];
         let endpoint = &snapshot.endpoints[choice.index as usize];
+        let need = need.at(ask.cached_tokens, choice.index);
         let work = Work {
             prompt_tokens: need.prompt_tokens,
             prefill_tokens: need.prefill_tokens,
@@ -98,7 +99,7 @@ fn pick_in(
             pool.counters().repicks.fetch_add(1, Relaxed);
             continue;
         }
-        let prefill = cost::prefill(endpoint.profile(), &need);
+        let prefill = cost::prefill(&endpoint.profile(), &need);
         guard.queue(Duration::from_secs_f32(prefill), now);
         let mut endpoints = SmallVec::new();
         endpoints.push(endpoint.address());
@@ -106,7 +107,14 @@ fn pick_in(
             endpoints.push(snapshot.endpoints[index as usize].address());
         });
         let expected_ttft = Duration::from_secs_f32(choice.ttft);
-        let outcome = Outcome::new(Arc::clone(pool), guard, now, expected_ttft);
+        let expected = Expected {
+            ttft: choice.ttft,
+            tokens: work.prefill_tokens,
+            batch: choice.requests + 1.0,
+            at_once: choice.at_once,
+            stream: ask.stream,
+        };
+        let outcome = Outcome::new(Arc::clone(pool), guard, now, expected);
         return Ok(Pick { endpoints, outcome, expected_ttft });
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::explain::{Verdict, explain};
 use super::*;
-use crate::accelerator::{Hardware, Profile, profile_of};
+use crate::accelerator::{Calibration, Hardware, Profile, profile_of};
 use crate::pool::{Adapters, Endpoint, Reading, Slot};
 
 mod fleet;
@@ -30,7 +30,7 @@ fn mk_class(host: u8, class: &str) -> MkEndpoint {
 pub(crate) fn mk_pool(epoch: Instant, endpoints: Vec<MkEndpoint>) -> Arc<Pool> {
     let endpoint = |MkEndpoint { address, profile, ready }: MkEndpoint| Endpoint {
         slot: Arc::new(Slot::new(address, epoch)),
-        seed: profile,
+        calibration: Arc::new(Calibration::fixed(profile)),
         ready,
         engine: String::new(),
         pod: String::new(),

@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 
+use crate::accelerator::{Calibration, Look};
+
 use super::load::{Load, Packed};
 use super::reading::{Adapters, Freshness, Reading};
 
@@ -68,6 +70,8 @@ pub struct Slot {
     errored_at: AtomicU64,
     first_byte_ratio: AtomicU32,
     adapters: ArcSwapOption<Adapters>,
+    /// What readings and outcomes teach; picks read it from the snapshot.
+    calibration: ArcSwapOption<Calibration>,
 }
 
 impl Slot {
@@ -91,6 +95,7 @@ impl Slot {
             errored_at: AtomicU64::new(0),
             first_byte_ratio: AtomicU32::new(1.0_f32.to_bits()),
             adapters: ArcSwapOption::empty(),
+            calibration: ArcSwapOption::empty(),
         }
     }
 
@@ -98,6 +103,16 @@ impl Slot {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What is learned about the endpoint's speed.
+    pub(crate) fn calibration(&self) -> arc_swap::Guard<Option<Arc<Calibration>>> {
+        self.calibration.load()
+    }
+
+    /// Readings and outcomes teach `calibration` from here on.
+    pub(crate) fn calibrate(&self, calibration: Option<Arc<Calibration>>) {
+        self.calibration.store(calibration);
     }
 
     /// Requests that we sent there and that have not ended.
@@ -189,7 +204,20 @@ impl Slot {
         let most = self.in_flight_high.swap(own, Relaxed).max(own);
         let before = Packed(self.load.load(Relaxed));
         let next = Packed::of(&reading, most);
-        self.learn_slots(before, next);
+        let calibration = self.calibration.load();
+        if let Some(calibration) = &*calibration {
+            let pending = self.prefill_tokens.load(Relaxed);
+            let look = Look {
+                running: next.running(),
+                waiting: next.waiting(),
+                pending,
+                foreign: next.foreign(),
+            };
+            calibration.totals(look, &reading.totals, at);
+        }
+        if let Some((running, calibration)) = self.learn_slots(before, next).zip(calibration.as_ref()) {
+            calibration.batch(running);
+        }
         self.load.store(next.0, Relaxed);
         self.held_at_scrape.store(self.held_tokens(), Relaxed);
         if let Some(tokens) = reading.kv_tokens {
@@ -205,7 +233,7 @@ impl Slot {
 
     /// Requests waited at two scrapes in a row: the server runs no more than it does. More of them running without
     /// anyone waiting proves the opposite.
-    fn learn_slots(&self, before: Packed, next: Packed) {
+    fn learn_slots(&self, before: Packed, next: Packed) -> Option<u32> {
         let known = self.learned_slots.load(Relaxed);
         let running = next.running().unwrap_or(0);
         let waits = |packed: Packed| packed.waiting().is_some_and(|waiting| waiting > 0);
@@ -214,6 +242,7 @@ impl Slot {
         if full || more {
             self.learned_slots.store(running, Relaxed);
         }
+        (full || more).then_some(running)
     }
 
     /// The endpoint answered, but shows no metrics: alive, load unknown.
@@ -236,6 +265,7 @@ impl Slot {
         self.kv_tokens.store(0, Relaxed);
         self.first_byte_ratio.store(1.0_f32.to_bits(), Relaxed);
         self.adapters.store(None);
+        self.calibration.store(None);
     }
 
     // === what the picker and others read ===

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::accelerator::Profile;
+use crate::accelerator::{Calibration, Profile, Usual};
 
 use super::slot::Slot;
 
@@ -25,6 +25,8 @@ pub struct Snapshot {
     pub annotations: BTreeMap<String, String>,
     /// Names of objectives by the model whose requests use them without naming them.
     pub model_objectives: BTreeMap<String, String>,
+    /// How long answers usually are.
+    pub usual: Arc<Usual>,
     /// Sorted by address, then port; no address twice.
     pub endpoints: Vec<Endpoint>,
 }
@@ -69,8 +71,8 @@ pub struct RewriteRule {
 pub struct Endpoint {
     /// Its live numbers.
     pub slot: Arc<Slot>,
-    /// Its expected speeds, from the table.
-    pub seed: Profile,
+    /// What is known of its speeds.
+    pub calibration: Arc<Calibration>,
     /// May be picked; otherwise it finishes what it has.
     pub ready: bool,
     /// Model server kind, lower case; empty when the Pod does not say.
@@ -92,7 +94,7 @@ impl Endpoint {
 
     /// Its expected speeds: the one place from which estimates take them.
     #[must_use]
-    pub fn profile(&self) -> &Profile {
-        &self.seed
+    pub fn profile(&self) -> Profile {
+        self.calibration.profile()
     }
 }

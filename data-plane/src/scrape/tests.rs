@@ -1,6 +1,7 @@
 mod live;
 mod page;
 
+use crate::accelerator::Totals;
 use proptest::prelude::*;
 
 use super::http1::{HttpError, Response};
@@ -32,6 +33,7 @@ fn engines_are_read_by_their_names() {
         kv_usage: Some(0.25),
         kv_tokens,
         adapters: None,
+        totals: Totals::default(),
     };
     let table = [
         ("vllm", page::vllm_small().into_bytes(), full(Some(16 * 1_000))),
