@@ -6,6 +6,9 @@ const OPEN_SESSIONS: usize = 64;
 /// Which published trace the requests resemble: lognormal lengths and gamma gaps fitted to its percentiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
+    /// A public measurement of llm-d-router on llm-d-inference-sim: prompts of 300 to 1300 tokens, answers of 100,
+    /// Poisson.
+    Uniform,
     /// Azure 2023 conversation: prompts p50 1020, p90 2735; answers p50 129, p90 424; nearly Poisson.
     AzureConversation,
     /// Azure 2023 code: prompts p50 1469, p90 5194; answers p50 13, p90 55; very bursty.
@@ -30,36 +33,44 @@ pub struct Request {
     pub output: u32,
 }
 
-struct Lognormal {
-    mean: f64,
-    deviation: f64,
-    most: f64,
+#[derive(Clone, Copy)]
+enum Length {
+    Uniform { least: f64, most: f64 },
+    Lognormal { median: f64, deviation: f64, most: f64 },
 }
 
-impl Lognormal {
-    fn draw(&self, rng: &mut fastrand::Rng) -> u32 {
-        let value = self.deviation.mul_add(normal(rng), self.mean.ln()).exp();
-        value.clamp(1.0, self.most).round() as u32
+impl Length {
+    fn draw(self, rng: &mut fastrand::Rng) -> u32 {
+        let value = match self {
+            Self::Uniform { least, most } => (most - least).mul_add(rng.f64(), least),
+            Self::Lognormal { median, deviation, most } => {
+                deviation.mul_add(normal(rng), median.ln()).exp().clamp(1.0, most)
+            }
+        };
+        value.round() as u32
     }
 }
 
 impl Shape {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::AzureConversation, Self::AzureCode, Self::Mooncake];
+    pub const ALL: [Self; 4] = [Self::Uniform, Self::AzureConversation, Self::AzureCode, Self::Mooncake];
 
     /// Its name in tables.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Uniform => "uniform",
             Self::AzureConversation => "azure-conversation",
             Self::AzureCode => "azure-code",
             Self::Mooncake => "mooncake",
         }
     }
 
-    fn lengths(self) -> (Lognormal, Lognormal) {
-        let lognormal = |mean, deviation, most| Lognormal { mean, deviation, most };
+    fn lengths(self) -> (Length, Length) {
+        let lognormal = |median, deviation, most| Length::Lognormal { median, deviation, most };
+        let uniform = |least, most| Length::Uniform { least, most };
         match self {
+            Self::Uniform => (uniform(300.0, 1_300.0), uniform(100.0, 100.0)),
             Self::AzureConversation => (lognormal(1020.0, 0.77, 14_000.0), lognormal(129.0, 0.93, 1_000.0)),
             Self::AzureCode => (lognormal(1469.0, 0.99, 7_437.0), lognormal(13.0, 1.13, 1_900.0)),
             Self::Mooncake => (lognormal(6909.0, 1.07, 126_000.0), lognormal(350.0, 0.42, 2_000.0)),
@@ -69,6 +80,7 @@ impl Shape {
     /// Standard deviation over mean of the gaps between arrivals, from the variance of counts.
     fn burstiness(self) -> f64 {
         match self {
+            Self::Uniform => 1.0,
             Self::AzureConversation => 1.15,
             Self::AzureCode => 3.6,
             Self::Mooncake => 1.45,
