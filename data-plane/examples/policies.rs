@@ -12,6 +12,7 @@ struct Options {
     seeds: Seeds,
     count: usize,
     first_bytes: bool,
+    kv_shown: bool,
     all: bool,
     rounds: u64,
 }
@@ -24,6 +25,7 @@ fn options() -> Result<Options, String> {
         seeds: Seeds::Table,
         count: 3_000,
         first_bytes: true,
+        kv_shown: true,
         all: false,
         rounds: 3,
     };
@@ -42,6 +44,7 @@ fn options() -> Result<Options, String> {
             ("--seeds", "right") => options.seeds = Seeds::Right,
             ("--seeds", "wrong") => options.seeds = Seeds::Wrong,
             ("--first-bytes", value) => options.first_bytes = value == "true",
+            ("--kv-shown", value) => options.kv_shown = value == "true",
             ("--count", number) => options.count = number.parse().map_err(|_| format!("{number} is no number"))?,
             ("--rounds", number) => options.rounds = number.parse().map_err(|_| format!("{number} is no number"))?,
             _ => return Err(format!("{flag} {value} is not known")),
@@ -73,8 +76,9 @@ fn main() -> Result<(), String> {
             for seed in 1..=options.rounds {
                 let requests = trace(*shape, full * load, options.count, seed);
                 let play = |policy| {
-                    let (warm_up, first_bytes) = (60.0, options.first_bytes);
-                    run(&Run { fleet, requests: &requests, policy, seed, warm_up, first_bytes, change: None })
+                    let Options { first_bytes, kv_shown, .. } = options;
+                    let (requests, warm_up, change) = (&requests[..], 60.0, None);
+                    run(&Run { fleet, requests, policy, seed, warm_up, first_bytes, kv_shown, change })
                 };
                 let ours = play(Policy::Ours(options.seeds));
                 let (sum, known, seer) =

@@ -17,7 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("picker", &["accelerator", "outcome", "pool"]),
     ("pool", &["accelerator", "tls"]),
     ("prefix", &[]),
-    ("request", &["pool"]),
+    ("request", &["accelerator", "pool"]),
     // The core in virtual time; feeds pools as a control plane does.
     ("simulate", &["accelerator", "outcome", "picker", "pool"]),
     // Edges.

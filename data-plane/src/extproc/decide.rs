@@ -60,6 +60,8 @@ pub fn decide(
         subset: question.subset,
         stream: found.stream,
         cached_tokens: &[],
+        policy: Some(objective::policy(&snapshot, question.head.objective.as_deref(), model)),
+        wishes: Some(&question.head.wishes),
         blocks: chain.blocks(),
     };
     let pick = picker::pick(pool, &ask, now, rng).map_err(|refusal| match refusal {

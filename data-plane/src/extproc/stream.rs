@@ -18,6 +18,7 @@ use super::lane::{Lane, Lanes};
 use super::message::{Event, Message};
 use super::refused::Refused;
 use super::session::{Next, Seen, Session, Turn};
+use crate::outcome::Usage;
 use crate::pool::Pool;
 
 /// gRPC metadata that names the pool of a stream: "namespace/name".
@@ -189,7 +190,10 @@ impl Call {
             Seen::Served(addr) => outcome.served(addr),
             Seen::FirstByte => outcome.first_byte(Instant::now()),
             Seen::Failed(status) => outcome.failed(status),
-            Seen::Ended => self.guards = None,
+            Seen::Ended => {
+                outcome.ended(Instant::now(), Usage::default());
+                self.guards = None;
+            }
         }
     }
 

@@ -19,6 +19,8 @@ const ASK: Ask<'static> = Ask {
     subset: None,
     stream: true,
     cached_tokens: &[],
+    policy: None,
+    wishes: None,
     blocks: &[],
 };
 

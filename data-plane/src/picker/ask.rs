@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::accelerator::Usual;
+use crate::accelerator::{Policy, Usual, Wishes};
 use crate::pool::Adapters;
 
 /// One request, as far as the choice of endpoint depends on it.
@@ -23,6 +23,10 @@ pub struct Ask<'a> {
     /// Prompt tokens that the prefix cache of each endpoint holds, by the endpoint's position in the pool's snapshot.
     /// Endpoints beyond its end hold none.
     pub cached_tokens: &'a [u32],
+    /// Its objective's policy, or the pool's.
+    pub policy: Option<&'a Policy>,
+    /// What its headers want; goes before the policy.
+    pub wishes: Option<&'a Wishes>,
     /// Hashes of the prompt's blocks, each chained to the one before.
     pub blocks: &'a [u64],
 }

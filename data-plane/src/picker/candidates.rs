@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crate::pool::{Endpoint, Load, Snapshot};
 
+use super::aim::Aim;
 use super::ask::{Ask, Need, SubsetEntry};
 use super::refusal::Refusal;
 use super::{Scratch, cost};
@@ -17,6 +18,10 @@ pub(super) struct Candidate {
     pub(super) own: u32,
     /// Avoided while others are not.
     pub(super) failing: bool,
+    /// Those of lower tiers are taken only when there are none of this.
+    pub(super) tier: u32,
+    /// So little is known of its kind that it is worth a try.
+    pub(super) unknown: bool,
     /// Requests over useful batch.
     pub(super) busy: f32,
     /// Requests that it has, of whoever.
@@ -32,9 +37,9 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
-    /// What candidates are ordered by: those that do not fail first, then by cost.
-    pub(super) fn rank(&self) -> (bool, f32) {
-        (self.failing, self.cost)
+    /// What candidates are ordered by: those that do not fail first, then by tier and cost.
+    pub(super) fn rank(&self) -> (bool, u32, f32) {
+        (self.failing, self.tier, self.cost)
     }
 
     /// Whether it comes before `other`.
@@ -54,17 +59,18 @@ pub(super) fn collect(
     let Scratch { indices, candidates } = scratch;
     candidates.clear();
     let mut counts = Counts::default();
+    let aim = Aim::of(ask);
     match ask.subset {
         None => {
             for (index, endpoint) in snapshot.endpoints.iter().enumerate() {
-                counts.offer(candidates, index as u32, endpoint, (need, ask), now);
+                counts.offer(candidates, index as u32, endpoint, (need, ask, &aim), now);
             }
         }
         Some(subset) => {
             in_subset(snapshot, subset, indices);
             for index in indices.iter() {
                 let endpoint = &snapshot.endpoints[*index as usize];
-                counts.offer(candidates, *index, endpoint, (need, ask), now);
+                counts.offer(candidates, *index, endpoint, (need, ask, &aim), now);
             }
         }
     }
@@ -95,10 +101,10 @@ impl Counts {
         candidates: &mut Vec<Candidate>,
         index: u32,
         endpoint: &Endpoint,
-        (need, ask): (&Need, &Ask<'_>),
+        (need, ask, aim): (&Need, &Ask<'_>, &Aim<'_>),
         now: Instant,
     ) {
-        if !endpoint.ready {
+        if !endpoint.ready || !aim.allows(&endpoint.accelerator) {
             return;
         }
         let load = endpoint.slot.load(now);
@@ -109,6 +115,7 @@ impl Counts {
         }
         let profile = endpoint.profile();
         let parts = cost::parts(&profile, &load, &need.at(ask.cached_tokens, index));
+        let device = (endpoint.accelerator.as_str(), endpoint.calibration.key().count);
         let adapter = need.adapter.map_or(0.0, |adapter| {
             let held = endpoint.slot.adapters();
             let held = held.as_deref();
@@ -119,11 +126,13 @@ impl Counts {
             index,
             own: load.own,
             failing: endpoint.slot.is_failing(now),
+            tier: aim.tier(device, &profile, &parts, load.requests() + 1.0),
+            unknown: load.own == 0 && endpoint.calibration.is_unknown(now),
             busy: load.requests() / profile.useful_batch,
             requests: load.requests(),
             at_once: parts.slot_wait <= 0.0 && parts.prefill_wait <= 0.0,
             ttft: parts.ttft(),
-            cost: parts.total(),
+            cost: parts.total() * aim.factor(device, &profile),
             adapter,
         });
     }

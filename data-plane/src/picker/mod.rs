@@ -8,6 +8,7 @@
 //!
 //! Nothing is locked, and nothing is allocated per endpoint: costs go to a scratch that each thread keeps.
 
+mod aim;
 mod ask;
 mod candidates;
 mod choose;

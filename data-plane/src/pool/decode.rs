@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use proto::tier::v1::{self, EndpointState};
 
-use crate::accelerator::{Book, GroupKey, Hardware, profile_of};
+use crate::accelerator::{Book, GroupKey, Hardware, policy_from, profile_of};
 
 use super::board::Board;
 use super::key::PoolKey;
@@ -56,12 +56,19 @@ pub(super) fn snapshot(
         usual: book.usual(key.as_str()),
         ..Snapshot::default()
     };
+    let (policy, wrong) = policy_from(&snapshot.annotations);
+    problems.extend(wrong.into_iter().map(|problem| format!("pool {key}: {problem}")));
+    snapshot.policy = policy;
     for wanted in pool.objectives {
         for model in wanted.models {
             snapshot.model_objectives.entry(model).or_insert_with(|| wanted.name.clone());
         }
         let annotations = wanted.annotations.into_iter().collect();
-        snapshot.objectives.insert(wanted.name, Objective { priority: wanted.priority, annotations });
+        let (own, wrong) = policy_from(&annotations);
+        let of = |problem| format!("pool {key}: objective {}: {problem}", wanted.name);
+        problems.extend(wrong.into_iter().map(of));
+        let policy = own.over(&snapshot.policy);
+        snapshot.objectives.insert(wanted.name, Objective { priority: wanted.priority, annotations, policy });
     }
     for wanted in pool.rewrites {
         match rewrite(wanted) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::accelerator::{Calibration, Profile, Usual};
+use crate::accelerator::{Calibration, Policy, Profile, Usual};
 
 use super::slot::Slot;
 
@@ -23,6 +23,8 @@ pub struct Snapshot {
     pub rewrites: Vec<RewriteRule>,
     /// The pool's `signalbox.dev/…` annotations.
     pub annotations: BTreeMap<String, String>,
+    /// What the annotations want of accelerators.
+    pub policy: Policy,
     /// Names of objectives by the model whose requests use them without naming them.
     pub model_objectives: BTreeMap<String, String>,
     /// How long answers usually are.
@@ -47,12 +49,14 @@ impl Snapshot {
 }
 
 /// What requests of an InferenceObjective are worth.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Objective {
     /// Higher is more important.
     pub priority: i32,
     /// The object's `signalbox.dev/…` annotations.
     pub annotations: BTreeMap<String, String>,
+    /// What the annotations want of accelerators; the pool's policy where they say nothing.
+    pub policy: Policy,
 }
 
 /// Which model names become which.

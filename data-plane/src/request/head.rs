@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::accelerator::Wishes;
+
 /// Headers of a request; the rest is not kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Head {
@@ -13,6 +15,8 @@ pub struct Head {
     pub objective: Option<Bytes>,
     /// `x-request-id`.
     pub request_id: Option<Bytes>,
+    /// What it wants of accelerators.
+    pub wishes: Wishes,
 }
 
 impl Head {
@@ -26,6 +30,9 @@ impl Head {
             b"x-request-id" => self.request_id = Some(keep(value)),
             b"x-gateway-inference-objective" | b"x-llm-d-inference-objective" if !value.is_empty() => {
                 self.objective = Some(keep(value));
+            }
+            _ if name.starts_with(b"x-") => {
+                self.wishes.take(name, value);
             }
             _ => {}
         }

@@ -32,6 +32,8 @@ pub struct Run<'a> {
     pub warm_up: f64,
     /// First bytes are first tokens; otherwise response headers come ahead of them, as from vLLM.
     pub first_bytes: bool,
+    /// Engines show how full their KV cache is.
+    pub kv_shown: bool,
     /// At this second, the engine of this index gets these speeds.
     pub change: Option<(f64, usize, Speeds)>,
 }
@@ -122,6 +124,7 @@ impl Bed<'_> {
     fn scrape(&mut self, now: f64) {
         for (reading, engine) in self.readings.iter_mut().zip(&self.engines) {
             *reading = engine.reading();
+            reading.kv_usage = reading.kv_usage.filter(|_| self.run.kv_shown);
         }
         let at = self.instant(now);
         if let Some(pool) = &self.pool {
