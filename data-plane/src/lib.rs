@@ -15,6 +15,7 @@ pub mod cli;
 pub mod config;
 pub mod extproc;
 pub mod flow;
+pub mod learned;
 pub mod metrics;
 pub mod outcome;
 pub mod picker;

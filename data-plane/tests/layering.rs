@@ -22,9 +22,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("simulate", &["accelerator", "outcome", "picker", "pool"]),
     // Edges.
     ("scrape", &["accelerator", "pool"]),
-    ("extproc", &["flow", "metrics", "outcome", "picker", "pool", "prefix", "request", "tls"]),
+    ("extproc", &["accelerator", "flow", "metrics", "outcome", "picker", "pool", "prefix", "request", "tls"]),
+    ("learned", &["accelerator", "pool"]),
     ("admin", &["extproc", "pool"]),
-    ("app", &["admin", "cli", "config", "extproc", "metrics", "pool", "scrape", "tasks", "tls"]),
+    ("app", &["admin", "cli", "config", "extproc", "learned", "metrics", "pool", "scrape", "tasks", "tls"]),
     ("cli", &["config", "pool", "telemetry"]),
     ("config", &["cli", "extproc", "flow", "pool", "tls"]),
     ("metrics", &[]),

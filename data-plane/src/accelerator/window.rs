@@ -1,7 +1,7 @@
 //! Totals of consecutive scrapes → samples of speed.
 //!
-//! A scrape is one look. Times to the first token are taken from look to look, while nothing waits; times between
-//! tokens are gathered until there are enough of them. A reset starts over.
+//! A scrape is one look. Times to the first token are taken from look to look, of prompts that were computed alone; times
+//! between tokens are gathered until there are enough of them. A reset starts over.
 
 use std::time::{Duration, Instant};
 
@@ -23,8 +23,10 @@ pub struct Look {
     pub running: Option<u32>,
     /// Requests waiting.
     pub waiting: Option<u32>,
-    /// Prompt tokens of ours that are not known to be computed.
-    pub pending: u64,
+    /// Requests that were sent there since it is known; wraps.
+    pub sent: u32,
+    /// Those of them that have not ended.
+    pub own: u32,
     /// Requests that are not ours.
     pub foreign: u32,
 }
@@ -33,6 +35,7 @@ pub struct Look {
 #[derive(Debug, Default)]
 pub(super) struct Window {
     last: Option<(Look, Totals)>,
+    prompts: Prompts,
     /// When and how the window of times between tokens began.
     since: Option<(Instant, f64)>,
     batch: f64,
@@ -60,8 +63,9 @@ impl Window {
             *self = Self { last: self.last, ..Self::default() };
             return Seen::default();
         };
+        let alone = self.prompts.look(before, look, &added);
         Seen {
-            first_token: first_token(before, look, &added),
+            first_token: alone.then(|| first_token(before, look, &added)).flatten(),
             pace: self.pace(before, look, &added, now),
             output: added.output.filter(|output| output.count > 0.0).map(|o| (o.sum / o.count, o.count)),
         }
@@ -94,7 +98,7 @@ impl Window {
             None
         } else if counts {
             // Requests whose prompt is computed generate nothing meanwhile: only windows without one tell.
-            let steady = self.generated > 0.0 && self.first_tokens == 0.0 && look.pending == 0;
+            let steady = self.generated > 0.0 && self.first_tokens == 0.0 && self.prompts.open == 0.0;
             let seconds = batch * length.as_secs_f64() / self.generated;
             steady.then_some((batch - 1.0, seconds, 0.25))
         } else {
@@ -105,16 +109,41 @@ impl Window {
     }
 
     fn restart(&mut self, now: Instant, running: f64) {
-        *self = Self { last: self.last, since: Some((now, running)), ..Self::default() };
+        let Self { last, prompts, .. } = *self;
+        *self = Self { last, prompts, since: Some((now, running)), ..Self::default() };
     }
 }
 
-/// One prompt that waited for nothing: none waited for a slot at either look, and no other prompt of ours was being
-/// computed.
+/// Which prompts are being computed, from requests sent and first tokens counted; independent of when response headers
+/// come.
+#[derive(Clone, Copy, Debug, Default)]
+struct Prompts {
+    open: f64,
+    /// There were several since there was none.
+    several: bool,
+}
+
+impl Prompts {
+    /// Whether the first token since the last look was that of a prompt that no other was computed beside or before.
+    fn look(&mut self, before: Look, look: Look, added: &Totals) -> bool {
+        let sent = f64::from(look.sent.wrapping_sub(before.sent));
+        let first = added.first_token.map_or(0.0, |first| first.count);
+        let open = self.open + sent;
+        self.several |= open > 1.0;
+        let alone = open == 1.0 && first == 1.0 && !self.several;
+        // Requests that were refused or given up have no first token.
+        self.open = (open - first).clamp(0.0, look.own.into());
+        if self.open <= 0.0 {
+            *self = Self::default();
+        }
+        alone
+    }
+}
+
+/// One prompt that waited for no slot.
 fn first_token(before: Look, look: Look, added: &Totals) -> Option<(f64, f64, f64)> {
     let first = added.first_token.filter(|first| first.count == 1.0)?;
     let tokens = added.prompt_tokens? - added.cached_tokens.unwrap_or(0.0);
     let idle = before.waiting == Some(0) && look.waiting == Some(0);
-    let alone = before.pending as f64 <= tokens.mul_add(1.25, 64.0) && before.foreign == 0;
-    (idle && alone && tokens >= 0.0).then_some((tokens, first.sum, FIRST_TOKEN_WEIGHT))
+    (idle && before.foreign == 0 && tokens >= 0.0).then_some((tokens, first.sum, FIRST_TOKEN_WEIGHT))
 }

@@ -56,6 +56,7 @@ pub struct Slot {
     epoch: Instant,
     in_flight: AtomicU32,
     in_flight_high: AtomicU32,
+    sent: AtomicU32,
     prompt_tokens: AtomicU64,
     prefill_tokens: AtomicU64,
     decode_tokens: AtomicU64,
@@ -81,6 +82,7 @@ impl Slot {
             epoch,
             in_flight: AtomicU32::new(0),
             in_flight_high: AtomicU32::new(0),
+            sent: AtomicU32::new(0),
             prompt_tokens: AtomicU64::new(0),
             prefill_tokens: AtomicU64::new(0),
             decode_tokens: AtomicU64::new(0),
@@ -132,6 +134,7 @@ impl Slot {
     pub(crate) fn add(&self, work: &Work) -> u32 {
         let before = self.in_flight.fetch_add(1, Relaxed);
         self.in_flight_high.fetch_max(before + 1, Relaxed);
+        self.sent.fetch_add(1, Relaxed);
         self.prompt_tokens.fetch_add(work.prompt_tokens.into(), Relaxed);
         self.prefill_tokens.fetch_add(work.prefill_tokens.into(), Relaxed);
         self.decode_tokens.fetch_add(work.decode_tokens.into(), Relaxed);
@@ -206,11 +209,11 @@ impl Slot {
         let next = Packed::of(&reading, most);
         let calibration = self.calibration.load();
         if let Some(calibration) = &*calibration {
-            let pending = self.prefill_tokens.load(Relaxed);
             let look = Look {
                 running: next.running(),
                 waiting: next.waiting(),
-                pending,
+                sent: self.sent.load(Relaxed),
+                own,
                 foreign: next.foreign(),
             };
             calibration.totals(look, &reading.totals, at);
