@@ -155,7 +155,7 @@ impl Calibration {
         }
         let mut state = self.state.lock();
         let seen = state.window.look(look, totals, now);
-        if let Some((tokens, seconds, weight)) = seen.first_token {
+        for (tokens, seconds, weight) in seen.first_token.into_iter().chain(seen.backlog) {
             self.sample(&mut state, Aspect::Prefill, tokens, seconds, weight, now);
         }
         if let Some((others, seconds, weight)) = seen.pace {

@@ -8,6 +8,7 @@
 //!
 //! Every speed that the picker uses comes through `Endpoint::profile`.
 
+mod backlog;
 mod book;
 mod calibration;
 mod datasheet;

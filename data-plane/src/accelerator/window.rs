@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::backlog::Backlog;
 use super::totals::{Sum, Totals};
 
 /// Times between tokens that make one sample.
@@ -36,6 +37,7 @@ pub struct Look {
 pub(super) struct Window {
     last: Option<(Look, Totals)>,
     prompts: Prompts,
+    backlog: Backlog,
     /// When and how the window of times between tokens began.
     since: Option<(Instant, f64)>,
     batch: f64,
@@ -50,6 +52,7 @@ pub(super) struct Window {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Seen {
     pub(super) first_token: Option<(f64, f64, f64)>,
+    pub(super) backlog: Option<(f64, f64, f64)>,
     pub(super) pace: Option<(f64, f64, f64)>,
     /// Mean output tokens, and of how many requests.
     pub(super) output: Option<(f64, f64)>,
@@ -65,6 +68,7 @@ impl Window {
         };
         let alone = self.prompts.look(before, look, &added);
         Seen {
+            backlog: self.backlog.look(before, look, &added, now),
             first_token: alone.then(|| first_token(before, look, &added)).flatten(),
             pace: self.pace(before, look, &added, now),
             output: added.output.filter(|output| output.count > 0.0).map(|o| (o.sum / o.count, o.count)),
@@ -109,8 +113,8 @@ impl Window {
     }
 
     fn restart(&mut self, now: Instant, running: f64) {
-        let Self { last, prompts, .. } = *self;
-        *self = Self { last, prompts, since: Some((now, running)), ..Self::default() };
+        let Self { last, prompts, backlog, .. } = *self;
+        *self = Self { last, prompts, backlog, since: Some((now, running)), ..Self::default() };
     }
 }
 
