@@ -2,6 +2,8 @@
 //!
 //! `cargo run --example policies [--fleet three|nine] [--shape NAME] [--seeds table|right|wrong] [--count N]`
 
+#![expect(clippy::print_stdout, reason = "the output is the report")]
+
 use data_plane::simulate::{Policy, Report, Run, Seeds, Shape, Speeds, capacity, run, trace};
 
 const LOADS: [f64; 4] = [0.30, 0.50, 0.80, 0.95];
@@ -45,8 +47,12 @@ fn options() -> Result<Options, String> {
             ("--seeds", "wrong") => options.seeds = Seeds::Wrong,
             ("--first-bytes", value) => options.first_bytes = value == "true",
             ("--kv-shown", value) => options.kv_shown = value == "true",
-            ("--count", number) => options.count = number.parse().map_err(|_| format!("{number} is no number"))?,
-            ("--rounds", number) => options.rounds = number.parse().map_err(|_| format!("{number} is no number"))?,
+            ("--count", number) => {
+                options.count = number.parse().map_err(|_| format!("{number} is no number"))?;
+            }
+            ("--rounds", number) => {
+                options.rounds = number.parse().map_err(|_| format!("{number} is no number"))?;
+            }
             _ => return Err(format!("{flag} {value} is not known")),
         }
     }

@@ -91,7 +91,8 @@ mod tests {
     fn speeds_survive_a_restart_and_damage_costs_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("speeds.json");
-        let key = GroupKey { class: "nvidia-x".into(), count: 1, model: "ns/a".into(), ..GroupKey::default() };
+        let key =
+            GroupKey { class: "nvidia-x".into(), count: 1, model: "ns/a".into(), ..GroupKey::default() };
         let seed = profile_of(Hardware { class: "nvidia-x", ..Hardware::default() });
         let pools = Pools::new(Instant::now());
         restore(&pools, &path);

@@ -31,7 +31,13 @@ pub(super) struct Backlog {
 
 impl Backlog {
     /// Answers tokens and seconds per prompt, and the sample's weight.
-    pub(super) fn look(&mut self, before: Look, look: Look, added: &Totals, now: Instant) -> Option<(f64, f64, f64)> {
+    pub(super) fn look(
+        &mut self,
+        before: Look,
+        look: Look,
+        added: &Totals,
+        now: Instant,
+    ) -> Option<(f64, f64, f64)> {
         let looked = self.looked.replace(now)?;
         let (prompt, first, between) = (added.prompt_tokens?, added.first_token?, added.between_tokens?);
         let running = f64::midpoint(before.running?.into(), look.running?.into());

@@ -58,7 +58,8 @@ impl Book {
         let mut inner = self.inner.lock();
         let Inner { groups, restored, .. } = &mut *inner;
         let group = groups.entry(key.clone()).or_insert_with(|| {
-            let (seed, samples) = restored.remove(key).map_or((seed, 0.0), |saved| (saved.profile, saved.samples));
+            let (seed, samples) =
+                restored.remove(key).map_or((seed, 0.0), |saved| (saved.profile, saved.samples));
             Arc::new(Group::new(key.clone(), seed, samples))
         });
         let calibration = Calibration::new(Arc::clone(group), usual, self.epoch, self.learns);
@@ -81,7 +82,9 @@ impl Book {
     pub fn learned(&self) -> Learned {
         let inner = self.inner.lock();
         let mut groups: BTreeMap<_, _> = inner.restored.clone();
-        for group in inner.groups.values().filter(|group| group.samples().iter().any(|samples| *samples > 0.0)) {
+        for group in
+            inner.groups.values().filter(|group| group.samples().iter().any(|samples| *samples > 0.0))
+        {
             groups.insert(group.key.clone(), group.saved());
         }
         Learned { groups: groups.into_values().take(MOST).collect() }

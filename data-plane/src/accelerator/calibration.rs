@@ -24,7 +24,7 @@ use super::window::{Look, Window};
 /// Endpoints of a kind differ by a tenth or so.
 const OWN: Trust = Trust { scale: 0.09, part: 0.09, memory: 64.0 };
 /// Samples below which a kind is worth a try for the sake of knowing it.
-const KNOWN: f32 = 4.0;
+const KNOWN: f32 = 3.0;
 /// After this long without samples a kind is worth one again: it may have changed.
 const AGES_AFTER: u64 = 120_000_000;
 
@@ -196,3 +196,6 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use super::Profile;
 use super::line::{Line, Parts, Trust};
 
 /// Trust in seeds from the table: wrong by a factor of four is usual.
-const SEED: Trust = Trust { scale: 2.0, part: 0.5, memory: 512.0 };
+const SEED: Trust = Trust { scale: 1.4, part: 0.7, memory: 512.0 };
 /// Trust in what an earlier process learned.
 const RESTORED: Trust = Trust { scale: 0.3, part: 0.2, memory: 512.0 };
 /// Saved profiles of fewer samples are not better than seeds.
@@ -201,10 +201,6 @@ impl Group {
 
     pub(super) fn saved(&self) -> SavedGroup {
         let [prefill, decode] = self.samples();
-        SavedGroup {
-            key: self.key.clone(),
-            profile: self.profile(),
-            samples: prefill.min(decode).into(),
-        }
+        SavedGroup { key: self.key.clone(), profile: self.profile(), samples: prefill.min(decode).into() }
     }
 }

@@ -36,12 +36,12 @@ impl Parts {
     }
 }
 
-/// How far a prior is trusted: standard deviations relative to it.
+/// How far a prior is trusted: standard deviations.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Trust {
-    /// Of the scale of both parts together.
+    /// Of the logarithm of the scale of both parts together.
     pub(super) scale: f64,
-    /// Of each part alone.
+    /// Of each part alone, relative to it.
     pub(super) part: f64,
     /// Samples after which evidence has faded to a third.
     pub(super) memory: f64,
@@ -103,27 +103,33 @@ impl Line {
         self.samples = self.samples.mul_add(keep, weight);
     }
 
-    /// The line that evidence and `prior` make together.
+    /// The line that evidence and `prior` make together: first the scale of both parts, whose prior is one of factors
+    /// rather than of differences, then each part around it.
     pub(super) fn solve(&self, prior: Parts, trust: Trust) -> Parts {
-        // In units of the prior: unknowns (u, v), expected (1, 1), covariance scale² + part² on the diagonal.
-        let (f, p) = (prior.fixed, prior.per_unit);
-        let (common, own) = (trust.scale.powi(2), trust.part.powi(2));
-        let determinant = own.mul_add(own, 2.0 * common * own);
-        let (diagonal, other) = ((common + own) / determinant, -common / determinant);
-        let a = f * f * self.one + diagonal;
-        let b = f * p * self.x + other;
-        let c = p * p * self.xx + diagonal;
-        let right = (f * self.y + diagonal + other, p * self.xy + diagonal + other);
-        let determinant = a.mul_add(c, -(b * b));
-        let u = (c * right.0 - b * right.1) / determinant;
-        let v = (a * right.1 - b * right.0) / determinant;
-        if u.is_finite() && v.is_finite() && u > 1.0 / WIDEST && v > 1.0 / WIDEST {
-            return Parts { fixed: f * u.min(WIDEST), per_unit: p * v.min(WIDEST) };
+        let Parts { fixed, per_unit } = prior;
+        let squares =
+            fixed * fixed * self.one + 2.0 * fixed * per_unit * self.x + per_unit * per_unit * self.xx;
+        let scale = (fixed * self.y + per_unit * self.xy) / squares;
+        if !(scale.is_finite() && scale > 0.0) {
+            return prior;
         }
-        // One part would vanish: both keep their ratio, and only the scale is learned.
-        let scale = (right.0 + right.1) / (a + 2.0 * b + c);
-        let scale = if scale.is_finite() { scale.clamp(1.0 / WIDEST, WIDEST) } else { 1.0 };
-        Parts { fixed: f * scale, per_unit: p * scale }
+        let doubt = (NOISE / trust.scale).powi(2);
+        let scale = (scale.ln() * self.samples / (self.samples + doubt)).exp().clamp(1.0 / WIDEST, WIDEST);
+        let (f, p) = (fixed * scale, per_unit * scale);
+        let own = trust.part.powi(-2);
+        let a = f * f * self.one + own;
+        let b = f * p * self.x;
+        let c = p * p * self.xx + own;
+        let right = (f * self.y + own, p * self.xy + own);
+        let determinant = a.mul_add(c, -(b * b));
+        let (u, v) = ((c * right.0 - b * right.1) / determinant, (a * right.1 - b * right.0) / determinant);
+        let sane = |part: f64| part.is_finite() && part > 0.05;
+        // Where one part would vanish, only the scale is learned.
+        if sane(u) && sane(v) {
+            Parts { fixed: f * u, per_unit: p * v }
+        } else {
+            Parts { fixed: f, per_unit: p }
+        }
     }
 }
 

@@ -94,7 +94,8 @@ impl Wishes {
     /// of ours.
     pub fn take(&mut self, name: &[u8], value: &[u8]) -> bool {
         let text = || std::str::from_utf8(value).ok().map(str::trim).filter(|text| !text.is_empty());
-        let millis = || text()?.parse::<f32>().ok().filter(|ms| *ms >= 1.0 && *ms <= 3.6e6).map(|ms| ms as u32);
+        let millis =
+            || text()?.parse::<f32>().ok().filter(|ms| *ms >= 1.0 && *ms <= 3.6e6).map(|ms| ms as u32);
         match name {
             b"x-signalbox-optimize" => self.optimize = text().and_then(Optimize::parse),
             b"x-signalbox-ttft-ms" | b"x-llm-d-slo-ttft-ms" | b"x-slo-ttft-ms" => {
@@ -153,7 +154,9 @@ fn target(held: &mut Option<u32>, value: &str) -> Option<&'static str> {
 }
 
 fn classes(held: &mut String, value: &str) -> Option<&'static str> {
-    let valid = |class: &str| !class.is_empty() && class.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+    let valid = |class: &str| {
+        !class.is_empty() && class.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+    };
     if value.split(',').all(|class| valid(class.trim())) {
         value.clone_into(held);
         return None;
@@ -167,7 +170,8 @@ fn prices(value: &str) -> (Vec<(String, f32)>, bool) {
     for pair in value.split(',') {
         let parsed = pair.split_once('=').and_then(|(class, price)| {
             let price: f32 = price.trim().parse().ok()?;
-            (price.is_finite() && price > 0.0 && !class.trim().is_empty()).then(|| (class.trim().to_owned(), price))
+            (price.is_finite() && price > 0.0 && !class.trim().is_empty())
+                .then(|| (class.trim().to_owned(), price))
         });
         bad |= parsed.is_none();
         prices.extend(parsed);

@@ -72,7 +72,16 @@ pub struct Outcome {
 impl Outcome {
     pub(crate) fn new(pool: Arc<Pool>, guard: InflightGuard, now: Instant, expected: Expected) -> Self {
         pool.counters().picks.fetch_add(1, Relaxed);
-        Self { pool, guard, picked_at: now, seen: now, expected, first_byte_at: None, moved: false, failed: false }
+        Self {
+            pool,
+            guard,
+            picked_at: now,
+            seen: now,
+            expected,
+            first_byte_at: None,
+            moved: false,
+            failed: false,
+        }
     }
 
     /// Envoy tells which endpoint it used. If it is not the one that holds the account, the account moves there and the
@@ -134,7 +143,8 @@ impl Outcome {
             return;
         }
         calibration.output(output as f32);
-        let Some(first) = self.first_byte_at.filter(|_| self.expected.stream && output >= LEAST_OUTPUT) else {
+        let Some(first) = self.first_byte_at.filter(|_| self.expected.stream && output >= LEAST_OUTPUT)
+        else {
             return;
         };
         let seconds = now.saturating_duration_since(first).as_secs_f32();

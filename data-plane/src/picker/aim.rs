@@ -43,7 +43,8 @@ impl<'a> Aim<'a> {
             0 => Optimize::Balanced,
             _ => Optimize::Cost,
         };
-        let optimize = wishes.and_then(|w| w.optimize).or(policy.and_then(|p| p.optimize)).unwrap_or(by_priority);
+        let optimize =
+            wishes.and_then(|w| w.optimize).or(policy.and_then(|p| p.optimize)).unwrap_or(by_priority);
         let ttft = wishes.and_then(|w| w.ttft_ms).or(policy.and_then(|p| p.ttft_ms));
         let itl = wishes.and_then(|w| w.itl_ms).or(policy.and_then(|p| p.itl_ms));
         let list = |wished: Option<&'a String>, own: fn(&'a Policy) -> &'a str| {
@@ -51,7 +52,8 @@ impl<'a> Aim<'a> {
         };
         let preferred = list(wishes.and_then(|w| w.preferred.as_ref()), |p| &p.preferred);
         let patience = if ask.priority < 0 { PATIENCE } else { 1.0 };
-        let seconds = |millis: Option<u32>, usual: f32| millis.map_or(usual, |ms| ms as f32 / 1e3) * patience * MARGIN;
+        let seconds =
+            |millis: Option<u32>, usual: f32| millis.map_or(usual, |ms| ms as f32 / 1e3) * patience * MARGIN;
         Self {
             tiered: ttft.is_some() || itl.is_some() || optimize == Optimize::Cost || !preferred.is_empty(),
             optimize,
@@ -69,7 +71,13 @@ impl<'a> Aim<'a> {
     }
 
     /// The tier of a candidate of `class` on `devices`; the least goes first.
-    pub(super) fn tier(&self, (class, devices): (&str, u32), profile: &Profile, parts: &Parts, batch: f32) -> u32 {
+    pub(super) fn tier(
+        &self,
+        (class, devices): (&str, u32),
+        profile: &Profile,
+        parts: &Parts,
+        batch: f32,
+    ) -> u32 {
         if !self.tiered {
             return 0;
         }

@@ -80,7 +80,8 @@ pub(super) fn parts(profile: &Profile, load: &Load, need: &Need) -> Parts {
         prefill_wait,
         prefill,
         decode,
-        crowding: INTERFERENCE.mul_add(running * prefill, estimate::crowding(profile, running, others_output)),
+        crowding: INTERFERENCE
+            .mul_add(running * prefill, estimate::crowding(profile, running, others_output)),
         burden,
         pressure: pressure(profile, load, need, prefill + decode, others_output, running),
         adapter: 0.0,

@@ -195,7 +195,13 @@ impl Pools {
                     let back = || removed.get(&key).and_then(Weak::upgrade);
                     let fresh = || Arc::new(Pool::new(key.clone(), Arc::clone(&self.0.board)));
                     let pool = pools.entry(key.clone()).or_insert_with(|| back().unwrap_or_else(fresh));
-                    let next = decode::snapshot(&key, changed, (&self.0.board, &self.0.book), &pool.peek(), &mut problems);
+                    let next = decode::snapshot(
+                        &key,
+                        changed,
+                        (&self.0.board, &self.0.book),
+                        &pool.peek(),
+                        &mut problems,
+                    );
                     pool.snapshot.store(Arc::new(next));
                 }
                 Err(problem) => problems.push(problem),

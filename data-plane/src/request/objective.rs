@@ -16,7 +16,5 @@ pub fn policy<'a>(snapshot: &'a Snapshot, objective: Option<&[u8]>, model: Optio
 fn find<'a>(snapshot: &'a Snapshot, objective: Option<&[u8]>, model: Option<&str>) -> Option<&'a Objective> {
     let named = objective.and_then(|name| std::str::from_utf8(name).ok());
     let by_model = || snapshot.model_objectives.get(model?).map(String::as_str);
-    named
-        .and_then(|name| snapshot.objectives.get(name))
-        .or_else(|| snapshot.objectives.get(by_model()?))
+    named.and_then(|name| snapshot.objectives.get(name)).or_else(|| snapshot.objectives.get(by_model()?))
 }

@@ -167,9 +167,10 @@ impl Engine {
 
     /// When something happens next.
     pub(super) fn next(&self) -> f64 {
-        let end = self.decoding.peek().map_or(f64::INFINITY, |first| {
-            self.now + (first.mark - self.clock).max(0.0) / self.pace()
-        });
+        let end = self
+            .decoding
+            .peek()
+            .map_or(f64::INFINITY, |first| self.now + (first.mark - self.clock).max(0.0) / self.pace());
         end.min(self.prompt_end)
     }
 
@@ -263,7 +264,8 @@ impl Engine {
             output.sum += f64::from(job.output);
             output.count += 1.0;
         }
-        let (tokens, _) = self.cache.insert(job.session, (job.prompt + job.output, self.now)).unwrap_or_default();
+        let (tokens, _) =
+            self.cache.insert(job.session, (job.prompt + job.output, self.now)).unwrap_or_default();
         self.cached = self.cached + u64::from(job.prompt + job.output) - u64::from(tokens);
         self.evict();
     }
@@ -272,7 +274,9 @@ impl Engine {
     fn evict(&mut self) {
         while self.held + self.cached > self.speeds.kv {
             let oldest = self.cache.iter().min_by(|(_, a), (_, b)| a.1.total_cmp(&b.1));
-            let Some((session, tokens)) = oldest.map(|(session, (tokens, _))| (*session, *tokens)) else { return };
+            let Some((session, tokens)) = oldest.map(|(session, (tokens, _))| (*session, *tokens)) else {
+                return;
+            };
             self.cache.remove(&session);
             self.cached -= u64::from(tokens);
         }

@@ -55,7 +55,12 @@ pub(super) fn pool(fleet: &[Speeds], seeds: Option<Seeds>, epoch: Instant) -> Ar
             }
         }
         let group = |(index, speeds): (usize, &&Speeds)| SavedGroup {
-            key: GroupKey { class: speeds.class.into(), count: 1, model: "ns/bed".into(), ..GroupKey::default() },
+            key: GroupKey {
+                class: speeds.class.into(),
+                count: 1,
+                model: "ns/bed".into(),
+                ..GroupKey::default()
+            },
             profile: speeds.profile(factor(index)),
             samples: 0.0,
         };
@@ -77,7 +82,12 @@ pub(super) fn pool(fleet: &[Speeds], seeds: Option<Seeds>, epoch: Instant) -> Ar
 }
 
 /// llm-d-router's default: see [`Policy::ScorerSum`].
-pub(super) fn scorer_sum(readings: &[Reading], cached: &[u32], prompt: u32, rng: &mut fastrand::Rng) -> usize {
+pub(super) fn scorer_sum(
+    readings: &[Reading],
+    cached: &[u32],
+    prompt: u32,
+    rng: &mut fastrand::Rng,
+) -> usize {
     let queue = |reading: &Reading| f64::from(reading.waiting.unwrap_or(0));
     let most = readings.iter().map(queue).fold(f64::MIN, f64::max);
     let least = readings.iter().map(queue).fold(f64::MAX, f64::min);

@@ -160,7 +160,9 @@ impl Bed<'_> {
         let job = Job { id, at, session, prompt, shared, output };
         let mut cached = std::mem::take(&mut self.cached);
         cached.clear();
-        let holds = |sent: &std::collections::BTreeMap<u32, u32>| sent.get(&session).map_or(0, |held| shared.min(*held));
+        let holds = |sent: &std::collections::BTreeMap<u32, u32>| {
+            sent.get(&session).map_or(0, |held| shared.min(*held))
+        };
         cached.extend(self.sent.iter().map(holds));
         let count = self.engines.len();
         let rng = &mut self.rng;

@@ -22,8 +22,16 @@ fn an_idle_engine_takes_its_constants() {
     let requests = [Request { at: 1.0, session: 0, prompt: 1_000, shared: 0, output: 101 }];
     let fleet = [Speeds::H100];
     let (policy, seed, warm_up) = (Policy::Random, 1, 0.0);
-    let bed =
-        Run { fleet: &fleet, requests: &requests, policy, seed, warm_up, first_bytes: true, kv_shown: true, change: None };
+    let bed = Run {
+        fleet: &fleet,
+        requests: &requests,
+        policy,
+        seed,
+        warm_up,
+        first_bytes: true,
+        kv_shown: true,
+        change: None,
+    };
     let report = run(&bed);
     assert!((report.ttft.p50 - 0.280).abs() < 1e-6, "{report:?}");
     assert!((report.total.p50 - 0.280 - 1.2).abs() < 1e-6, "{report:?}");
@@ -84,7 +92,16 @@ fn an_engine_that_slows_down_loses_its_traffic() {
     let requests = trace(Shape::AzureConversation, 1.2, 1_200, 3);
     let bed = |change| {
         let (requests, policy, seed) = (&requests[..], Policy::Ours(Seeds::Right), 1);
-        run(&Run { fleet: &FLEET, requests, policy, seed, warm_up: 400.0, first_bytes: true, kv_shown: true, change })
+        run(&Run {
+            fleet: &FLEET,
+            requests,
+            policy,
+            seed,
+            warm_up: 400.0,
+            first_bytes: true,
+            kv_shown: true,
+            change,
+        })
     };
     let (before, after) = (bed(None), bed(Some((300.0, 0, Speeds::L40S))));
     let share = |report: &Report| report.picks[0] as f64 / report.picks.iter().sum::<usize>() as f64;
