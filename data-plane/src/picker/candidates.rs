@@ -108,9 +108,9 @@ impl Counts {
             return;
         }
         let load = endpoint.slot.load(now);
-        if !fits(&load, need) {
+        if !fits(endpoint, &load, need) {
             self.too_small += 1;
-            self.largest = self.largest.max(load.kv_tokens.unwrap_or(0));
+            self.largest = self.largest.max(room(endpoint, &load));
             return;
         }
         let profile = endpoint.profile();
@@ -148,9 +148,19 @@ impl Counts {
     }
 }
 
-/// Whether the prompt fits the endpoint at all, as far as its size is known.
-pub(super) fn fits(load: &Load, need: &Need) -> bool {
-    load.kv_tokens.is_none_or(|tokens| u64::from(need.prompt_tokens) <= tokens)
+/// Whether the prompt fits the endpoint at all, as far as its size is known: its KV cache, and its context, which holds
+/// one token of answer at least.
+pub(super) fn fits(endpoint: &Endpoint, load: &Load, need: &Need) -> bool {
+    u64::from(need.prompt_tokens) <= room(endpoint, load)
+}
+
+/// Prompt tokens that the endpoint can take.
+fn room(endpoint: &Endpoint, load: &Load) -> u64 {
+    let context = match endpoint.context_tokens {
+        0 => u64::MAX,
+        tokens => u64::from(tokens - 1),
+    };
+    load.kv_tokens.unwrap_or(u64::MAX).min(context)
 }
 
 /// The positions of the endpoints that `subset` names, each once, in order.

@@ -97,7 +97,7 @@ fn verdict(
         Verdict::Draining
     } else if subset.is_some_and(|subset| !subset.iter().any(names)) {
         Verdict::OutsideSubset
-    } else if !candidates::fits(load, need) {
+    } else if !candidates::fits(endpoint, load, need) {
         Verdict::DoesNotFit
     } else if endpoint.slot.is_failing(now) {
         Verdict::Failing

@@ -16,6 +16,7 @@ pub(crate) struct MkEndpoint {
     address: SocketAddr,
     profile: Profile,
     class: &'static str,
+    context: u32,
     ready: bool,
 }
 
@@ -26,15 +27,16 @@ pub(crate) fn mk_endpoint(host: u8) -> MkEndpoint {
 
 fn mk_class(host: u8, class: &'static str) -> MkEndpoint {
     let profile = profile_of(Hardware { class, count: 1, memory_bytes: 0 });
-    MkEndpoint { address: addr(host), profile, class, ready: true }
+    MkEndpoint { address: addr(host), profile, class, context: 0, ready: true }
 }
 
 pub(crate) fn mk_pool(epoch: Instant, endpoints: Vec<MkEndpoint>) -> Arc<Pool> {
-    let endpoint = |MkEndpoint { address, profile, class, ready }: MkEndpoint| Endpoint {
+    let endpoint = |MkEndpoint { address, profile, class, context, ready }: MkEndpoint| Endpoint {
         slot: Arc::new(Slot::new(address, epoch)),
         calibration: Arc::new(Calibration::fixed(profile)),
         ready,
         engine: String::new(),
+        context_tokens: context,
         pod: String::new(),
         accelerator: class.to_owned(),
         labels: BTreeMap::new(),

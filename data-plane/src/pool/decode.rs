@@ -12,8 +12,9 @@ use super::board::Board;
 use super::key::PoolKey;
 use super::snapshot::{Endpoint, Objective, RewriteRule, Snapshot};
 
-/// Labels that tell the model and the role of a Pod.
+/// Labels that tell the model, the role and the longest context of a Pod.
 const MODEL_LABEL: &str = "llm-d.ai/model";
+const CONTEXT_LABEL: &str = "signalbox.dev/context-length";
 const ROLE_LABEL: &str = "llm-d.ai/role";
 
 /// The key of a pool's name, or what is wrong with it.
@@ -114,8 +115,10 @@ fn endpoint(
     let known = slot.calibration().clone().filter(|known| *known.key() == group);
     let calibration = known.unwrap_or_else(|| book.calibration(&group, profile_of(hardware)));
     slot.calibrate(Some(Arc::clone(&calibration)));
+    let context_tokens = label(CONTEXT_LABEL).and_then(|tokens| tokens.parse().ok()).unwrap_or(0);
     Ok(Endpoint {
         slot,
+        context_tokens,
         calibration,
         ready,
         engine: wanted.engine,

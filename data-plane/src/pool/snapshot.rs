@@ -85,6 +85,8 @@ pub struct Endpoint {
     pub pod: String,
     /// Canonical accelerator class; empty when unknown.
     pub accelerator: String,
+    /// Tokens of prompt and answer that it takes together, from the label `signalbox.dev/context-length`; 0 when not told.
+    pub context_tokens: u32,
     /// The Pod's labels.
     pub labels: BTreeMap<String, String>,
 }

@@ -51,6 +51,7 @@ fn run(profiles: &[Profile], arrivals: &[f64], policy: &Policy) -> Outcomes {
         address: addr(host),
         profile: *profile,
         class: "",
+        context: 0,
         ready: true,
     };
     let pool = mk_pool(epoch, (0..).zip(profiles).map(mk).collect());

@@ -91,6 +91,15 @@ fn headers_go_before_annotations() {
 }
 
 #[test]
+fn contexts_bound_prompts() {
+    let now = Instant::now();
+    let short = MkEndpoint { context: 4_096, ..mk_class(1, "nvidia-h100-80gb") };
+    let pool = mk_pool(now, vec![short, mk_class(2, "nvidia-l4")]);
+    assert_eq!(choices(&pool, &ask(4_095), now), [1]);
+    assert_eq!(choices(&pool, &ask(4_096), now), [2], "no token of answer would fit");
+}
+
+#[test]
 fn cached_tokens_are_seconds_saved_and_more_of_them_where_prefill_is_slow() {
     let now = Instant::now();
     let pool = mk_pool(
