@@ -1,7 +1,7 @@
 //! What was learned about speeds, kept in a file over restarts.
 //!
 //! ```text
-//! start ─ file ─▶ Book::restore        every 30 s, and at the end: Book::learned ─ beside it, renamed ─▶ file
+//! start ─ file ─▶ Book::restore        every 30 s: Book::learned ─ beside it, renamed ─▶ file
 //! ```
 //!
 //! A file that is missing, damaged or too large costs nothing but a warning: seeds take its place. The number of kinds is
