@@ -18,6 +18,7 @@ use crate::extproc::connection::Service;
 use crate::extproc::health::Health;
 use crate::extproc::lane::Lanes;
 use crate::extproc::server::{self, Connections, Options, bind};
+use crate::learned;
 use crate::metrics::Metrics;
 use crate::pool::Pools;
 use crate::pool::source::{files, tier};
@@ -92,6 +93,14 @@ async fn start(config: Config, health: &Health, tasks: &mut TaskSet) -> anyhow::
     let metrics = Arc::new(Metrics::new());
     let pools = Pools::new(Instant::now());
     let lanes = Arc::new(Lanes::new(pools.clone(), policy, Arc::clone(&metrics)));
+    if let Some(path) = args.learned_file.clone() {
+        learned::restore(&pools, &path);
+        let pools = pools.clone();
+        tasks.spawn("learned", async move {
+            learned::keep(pools, path).await;
+            Ok(())
+        });
+    }
     start_source(source, &pools, tasks);
     let readiness = (health.clone(), pools.clone());
     tasks.spawn("readiness", async move { follow(readiness.0, readiness.1).await });

@@ -31,6 +31,9 @@ pub struct Args {
     /// A file with pools, instead of a control plane.
     #[arg(long, value_name = "FILE", conflicts_with = "control_plane")]
     pub pools_file: Option<PathBuf>,
+    /// A file in which learned speeds of accelerators are kept over restarts. On a volume that outlives the Pod.
+    #[arg(long, value_name = "FILE")]
+    pub learned_file: Option<PathBuf>,
     /// The pools to serve, as namespace/name, separated by commas; all that the control plane offers when absent.
     #[arg(long, value_delimiter = ',', value_name = "NAMESPACE/NAME")]
     pub pools: Vec<PoolKey>,

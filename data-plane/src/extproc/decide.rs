@@ -53,7 +53,9 @@ pub fn decide(
     let snapshot = pool.snapshot();
     let found = parse(&question.head.path, question.body);
     let model = found.model.as_deref();
-    let priority = objective::priority(&snapshot, question.head.objective.as_deref(), model);
+    let named = question.head.objective.as_deref();
+    let priority = objective::priority(&snapshot, named, model);
+    let policy = objective::policy(&snapshot, named, model);
     let ticket = lane.gate.admit(priority).map_err(|shed| Undecided::Refused(shed.into()))?;
     let target = target(&snapshot, question, &found, rng);
     let model = target.or(model).unwrap_or("");
@@ -66,6 +68,9 @@ pub fn decide(
         max_tokens: found.max_tokens,
         priority,
         subset: question.subset,
+        stream: found.stream,
+        policy: Some(policy),
+        wishes: Some(&question.head.wishes),
         blocks: chain.blocks(),
         role: Role::Serve,
         block_tokens,

@@ -18,6 +18,7 @@ use super::lane::{Lane, Lanes};
 use super::message::{Event, Message};
 use super::refused::Refused;
 use super::session::{Next, Seen, Session, Turn};
+use crate::outcome::Usage;
 use crate::pool::Pool;
 
 /// gRPC metadata that names the pool of a stream: "namespace/name".
@@ -51,6 +52,7 @@ pub(super) async fn process(
         deadline: policy.decision_deadline,
         open: Open::count(&lane),
         guards: None,
+        usage: Usage::default(),
         out: Frames::default(),
         unsent: 0,
         pool,
@@ -90,6 +92,8 @@ struct Call {
     deadline: std::time::Duration,
     open: Open,
     guards: Option<Guards>,
+    /// What the response said of itself.
+    usage: Usage,
     out: Frames,
     unsent: usize,
     pool: Arc<Pool>,
@@ -184,6 +188,7 @@ impl Call {
         }
     }
 
+    /// Tells the accounts what was seen.
     fn account(&mut self, seen: Seen) {
         let Some(Guards { outcome, prefill, prompt, .. }) = &mut self.guards else { return };
         match seen {
@@ -200,8 +205,16 @@ impl Call {
                 if let Some((model, text)) = prompt {
                     self.open.lane.tokens.learn(model, *text, usage.prompt_tokens);
                 }
+                self.usage = Usage {
+                    prompt_tokens: known(usage.prompt_tokens),
+                    cached_tokens: usage.cached_tokens,
+                    output_tokens: known(usage.output_tokens),
+                };
             }
-            Seen::Ended => self.guards = None,
+            Seen::Ended => {
+                outcome.ended(Instant::now(), self.usage);
+                self.guards = None;
+            }
         }
     }
 
@@ -241,4 +254,9 @@ impl Call {
         self.unsent = 0;
         Ok(())
     }
+}
+
+/// A count that model servers give as 0 when they do not count.
+fn known(count: u32) -> Option<u32> {
+    Some(count).filter(|count| *count > 0)
 }

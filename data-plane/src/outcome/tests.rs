@@ -18,6 +18,9 @@ const ASK: Ask<'static> = Ask {
     priority: 0,
     subset: None,
     role: crate::pool::Role::Serve,
+    stream: true,
+    policy: None,
+    wishes: None,
     blocks: &[],
     block_tokens: 0.0,
 };

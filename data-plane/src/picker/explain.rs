@@ -52,7 +52,7 @@ pub enum Verdict {
 #[must_use]
 pub fn explain(pool: &Pool, ask: &Ask<'_>, now: Instant) -> Vec<Explained> {
     let snapshot = pool.peek();
-    let need = Need::of(ask);
+    let need = Need::of(ask, &snapshot.usual);
     let mut matches = Matches::default();
     pool.prefixes().lookup(ask.blocks, &mut matches);
     let holds = |endpoint: &Endpoint| {
@@ -67,7 +67,7 @@ pub fn explain(pool: &Pool, ask: &Ask<'_>, now: Instant) -> Vec<Explained> {
         .map(|(index, endpoint)| {
             let load = endpoint.slot.load(now);
             let cached_tokens = need.cached(need.held(&matches, &endpoint.slot), &endpoint.slot);
-            let mut parts = cost::parts(endpoint.profile(), &load, &need.at(cached_tokens));
+            let mut parts = cost::parts(&endpoint.profile(), &load, &need.at(cached_tokens));
             if let Some(adapter) = need.adapter.filter(|_| is_adapter) {
                 parts.adapter = cost::adapter(endpoint.slot.adapters().as_deref(), adapter);
             }
@@ -108,7 +108,7 @@ fn verdict(
         Verdict::Draining
     } else if subset.is_some_and(|subset| !subset.iter().any(names)) {
         Verdict::OutsideSubset
-    } else if !candidates::fits(load, need) {
+    } else if !candidates::fits(endpoint, load, need) {
         Verdict::DoesNotFit
     } else if endpoint.slot.is_failing(now) {
         Verdict::Failing

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::accelerator::Wishes;
+
 /// Headers of a request; the rest is not kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Head {
@@ -15,6 +17,8 @@ pub struct Head {
     pub model_rewrite: Option<Bytes>,
     /// `x-request-id`.
     pub request_id: Option<Bytes>,
+    /// What it wants of accelerators.
+    pub wishes: Wishes,
 }
 
 impl Head {
@@ -31,6 +35,9 @@ impl Head {
             }
             b"x-gateway-model-name-rewrite" | b"x-llm-d-model-name-rewrite" if !value.is_empty() => {
                 self.model_rewrite = Some(keep(value));
+            }
+            _ if name.starts_with(b"x-") => {
+                self.wishes.take(name, value);
             }
             _ => {}
         }

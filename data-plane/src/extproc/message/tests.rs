@@ -1,5 +1,6 @@
 //! What Envoy's own messages encode to is what is read.
 
+use crate::accelerator::Wishes;
 use std::collections::HashMap;
 
 use envoy_types::pb::envoy::config::core::v3 as core;
@@ -71,6 +72,7 @@ fn request_headers_are_reduced_to_those_that_matter() {
     );
     let message = read(Request::RequestHeaders(sent), None);
     let head = Head {
+        wishes: Wishes::default(),
         path: Bytes::from_static(b"/v1/chat/completions?x=1"),
         content_length: Some(12),
         objective: Some(Bytes::from_static(b"gold")),
