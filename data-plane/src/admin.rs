@@ -34,6 +34,7 @@ pub fn router(admin: Admin) -> Router {
 
 async fn metrics(State(admin): State<Admin>) -> Response {
     let text = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    admin.lanes.observe();
     ([(CONTENT_TYPE, text)], admin.lanes.metrics.encode()).into_response()
 }
 

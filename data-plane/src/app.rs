@@ -99,6 +99,11 @@ async fn start(config: Config, health: &Health, tasks: &mut TaskSet) -> anyhow::
         scrape::run(pools, ScrapeConfig::default(), Arc::default()).await;
         Ok(())
     });
+    let tended = Arc::clone(&lanes);
+    tasks.spawn("queues", async move {
+        tended.tend().await;
+        Ok(())
+    });
     start_servers(tasks, ext_proc, plain, Servers { lanes: &lanes, health, tls, workers });
     let router = admin::router(Admin { lanes, health: health.clone() });
     tasks.spawn("admin", async move { Ok(axum::serve(http, router).await?) });

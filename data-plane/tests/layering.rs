@@ -12,7 +12,7 @@ use std::{
 const MAY_USE: &[(&str, &[&str])] = &[
     // The core: synchronous, no I/O. (`pool::source` and `scrape` are the edges that feed it.)
     ("accelerator", &[]),
-    ("flow", &[]),
+    ("flow", &["accelerator", "metrics", "picker", "pool"]),
     ("outcome", &["picker", "pool"]),
     ("picker", &["accelerator", "outcome", "pool"]),
     ("pool", &["accelerator", "tls"]),
@@ -23,7 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("extproc", &["flow", "metrics", "outcome", "picker", "pool", "prefix", "request", "tls"]),
     ("admin", &["extproc", "pool"]),
     ("app", &["admin", "cli", "config", "extproc", "metrics", "pool", "scrape", "tasks", "tls"]),
-    ("cli", &["config", "pool", "telemetry"]),
+    ("cli", &["config", "flow", "pool", "telemetry"]),
     ("config", &["cli", "extproc", "flow", "pool", "tls"]),
     ("metrics", &[]),
     ("tasks", &[]),

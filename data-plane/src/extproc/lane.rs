@@ -5,20 +5,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
+use tokio::sync::Notify;
 
-use crate::flow::{Gate, Limits};
+use crate::flow::{Gate, Settings};
 use crate::metrics::{Metrics, PoolMetrics};
 use crate::pool::{Pool, Pools};
 
+/// How soon a scrape or a snapshot is noticed by requests that wait. Endpoints are scraped every 50 ms.
+const TICK: Duration = Duration::from_millis(10);
+
 /// How requests are treated, the same for all pools.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Policy {
     /// Largest request body in bytes.
     pub body_limit: usize,
     /// From the end of a request to its decision.
     pub decision_deadline: Duration,
-    /// Admission, per pool.
-    pub limits: Limits,
+    /// The request header that names the tenant, instead of the usual ones.
+    pub fairness_header: Option<http::HeaderName>,
+    /// Admission, where a pool's annotations do not say otherwise.
+    pub admission: Settings,
 }
 
 /// What the streams of one pool share.
@@ -39,6 +45,8 @@ pub struct Lanes {
     pub metrics: Arc<Metrics>,
     pools: Pools,
     lanes: RwLock<BTreeMap<String, Arc<Lane>>>,
+    /// Rung when a request begins to wait.
+    bell: Arc<Notify>,
 }
 
 /// A stream that names no pool that is known here; Envoy treats it as a picker that does not answer.
@@ -72,7 +80,7 @@ impl NoPool {
 impl Lanes {
     /// Lanes for `pools`.
     pub fn new(pools: Pools, policy: Policy, metrics: Arc<Metrics>) -> Self {
-        Self { policy, metrics, pools, lanes: RwLock::default() }
+        Self { policy, metrics, pools, lanes: RwLock::default(), bell: Arc::default() }
     }
 
     /// The pools.
@@ -87,9 +95,7 @@ impl Lanes {
             None => self.pools.only().ok_or(NoPool::Unnamed),
         };
         let pool = pool.map_err(|e| if self.pools.is_synced() { e } else { NoPool::NotSynced })?;
-        let key = pool.key().to_string();
-        let known = self.lanes.read().get(&key).cloned();
-        let lane = known.unwrap_or_else(|| self.open(key));
+        let lane = self.lane(&pool);
         Ok((pool, lane))
     }
 
@@ -98,11 +104,60 @@ impl Lanes {
         self.lanes.read().iter().map(|(key, lane)| (key.clone(), lane.gate.in_flight())).collect()
     }
 
-    fn open(&self, key: String) -> Arc<Lane> {
+    /// Lets waiting requests go as scrapes and snapshots make room for them, until dropped. Nothing is done while
+    /// nobody waits.
+    pub async fn tend(&self) {
+        loop {
+            self.bell.notified().await;
+            loop {
+                tokio::time::sleep(TICK).await;
+                let waiting: Vec<_> = self.all().into_iter().filter(|lane| lane.gate.waiting() > 0).collect();
+                if waiting.is_empty() {
+                    break;
+                }
+                let now = tokio::time::Instant::now().into_std();
+                waiting.iter().for_each(|lane| lane.gate.tick(now));
+            }
+        }
+    }
+
+    /// Refuses all requests that wait: the picker ends.
+    pub fn close(&self) {
+        self.all().iter().for_each(|lane| lane.gate.close());
+    }
+
+    /// Brings the gauges of the queues up to date.
+    pub fn observe(&self) {
+        // A pool that nobody asked for yet is shown too.
+        for pool in self.pools.all() {
+            self.lane(&pool);
+        }
+        let now = tokio::time::Instant::now().into_std();
+        self.all().iter().for_each(|lane| lane.gate.observe(now));
+    }
+
+    fn all(&self) -> Vec<Arc<Lane>> {
+        self.lanes.read().values().cloned().collect()
+    }
+
+    fn lane(&self, pool: &Arc<Pool>) -> Arc<Lane> {
+        let key = pool.key().to_string();
+        let known = self.lanes.read().get(&key).cloned();
+        known.unwrap_or_else(|| self.open(key, pool))
+    }
+
+    fn open(&self, key: String, pool: &Arc<Pool>) -> Arc<Lane> {
         let mut lanes = self.lanes.write();
         lanes.retain(|key, lane| Arc::strong_count(lane) > 1 || self.pools.get(key).is_some());
-        let lane =
-            |key: &String| Lane { gate: Gate::new(self.policy.limits), metrics: self.metrics.pool(key) };
+        let lane = |key: &String| {
+            let gate = Gate::new(
+                Arc::clone(pool),
+                self.policy.admission,
+                Arc::clone(&self.bell),
+                self.metrics.flow(key),
+            );
+            Lane { gate, metrics: self.metrics.pool(key) }
+        };
         Arc::clone(lanes.entry(key).or_insert_with_key(|key| Arc::new(lane(key))))
     }
 }
@@ -123,8 +178,12 @@ mod tests {
                 pools.apply(v1::WatchResponse { changed, synced: true, ..Default::default() }).is_empty()
             );
         };
-        let limits = Limits { max_in_flight: 9, sheddable_in_flight: 9 };
-        let policy = Policy { body_limit: 1, decision_deadline: Duration::from_secs(1), limits };
+        let policy = Policy {
+            body_limit: 1,
+            decision_deadline: Duration::from_secs(1),
+            fairness_header: None,
+            admission: Settings::default(),
+        };
         let lanes = Lanes::new(pools.clone(), policy, Arc::default());
         let reason = |named| lanes.of(named).map(|(pool, _)| pool.key().to_string()).map_err(|e| e.reason());
         assert_eq!(reason(None), Err("not-synced"));

@@ -34,6 +34,12 @@ pub struct SubsetEntry {
     pub port: Option<u16>,
 }
 
+/// Output tokens expected of a request that wants at most `max_tokens`.
+#[must_use]
+pub fn expected_output(max_tokens: Option<u32>) -> u32 {
+    max_tokens.unwrap_or(USUAL_OUTPUT).min(USUAL_OUTPUT)
+}
+
 /// The numbers that costs are computed from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Need {
@@ -51,7 +57,7 @@ impl Need {
         Self {
             prompt_tokens: ask.prompt_tokens,
             prefill_tokens: ask.prompt_tokens,
-            decode_tokens: ask.max_tokens.unwrap_or(USUAL_OUTPUT).min(USUAL_OUTPUT),
+            decode_tokens: expected_output(ask.max_tokens),
             adapter: (!ask.model.is_empty()).then(|| Adapters::hash(ask.model.as_bytes())),
         }
     }

@@ -28,7 +28,7 @@ use smallvec::SmallVec;
 use crate::outcome::{InflightGuard, Outcome};
 use crate::pool::{Pool, Snapshot, Work};
 
-pub use ask::{Ask, SubsetEntry};
+pub use ask::{Ask, SubsetEntry, expected_output};
 pub use cost::Parts;
 pub use refusal::Refusal;
 

@@ -9,7 +9,7 @@ use data_plane::extproc::connection::Service;
 use data_plane::extproc::health::Health;
 use data_plane::extproc::lane::{Lanes, Policy};
 use data_plane::extproc::server::{self, Connections, Options};
-use data_plane::flow::Limits;
+use data_plane::flow::Settings;
 use data_plane::pool::Pools;
 use futures_util::stream;
 use http::{HeaderMap, Method, Request, Response};
@@ -68,7 +68,8 @@ impl Stack {
         let policy = Policy {
             body_limit: BODY_LIMIT,
             decision_deadline: Duration::from_secs(2),
-            limits: Limits { max_in_flight: 1000, sheddable_in_flight: 1000 },
+            fairness_header: None,
+            admission: Settings::default(),
         };
         let lanes = Arc::new(Lanes::new(pools, policy, Arc::default()));
         let health = Health::default();

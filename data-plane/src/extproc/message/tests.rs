@@ -22,7 +22,7 @@ fn read(request: Request, metadata: Option<core::Metadata>) -> Message {
         observability_mode: true,
         ..Default::default()
     };
-    Message::decode(&Bytes::from(message.encode_to_vec())).unwrap()
+    Message::decode(&Bytes::from(message.encode_to_vec()), None).unwrap()
 }
 
 fn headers(pairs: &[(&str, &str)], end_of_stream: bool) -> pb::HttpHeaders {
@@ -103,7 +103,7 @@ fn a_body_is_a_slice_of_its_message() {
     let body = pb::HttpBody { body: vec![7; 1000], end_of_stream: true, ..Default::default() };
     let message = pb::ProcessingRequest { request: Some(Request::RequestBody(body)), ..Default::default() };
     let bytes = Bytes::from(message.encode_to_vec());
-    let Event::RequestBody(chunk) = Message::decode(&bytes).unwrap().event else { panic!("not a body") };
+    let Event::RequestBody(chunk) = Message::decode(&bytes, None).unwrap().event else { panic!("not a body") };
     assert!(bytes.as_ptr_range().contains(&chunk.data.as_ptr()));
 }
 
