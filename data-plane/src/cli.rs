@@ -58,6 +58,7 @@ pub struct Args {
     /// --max-in-flight when absent.
     #[arg(long)]
     pub sheddable_in_flight: Option<usize>,
+    /// How requests wait.
     #[command(flatten)]
     pub queue: QueueArgs,
     /// After SIGTERM: time for gateways to notice that health is NOT_SERVING, while requests are still taken.

@@ -215,16 +215,18 @@ impl Call<'_> {
     }
 
     /// Decides when the request's turn has come. Dropping this, and the end of the call, give up its place.
-    async fn wait(&mut self, waiting: Waiting, turn: &mut Turn) -> Result<Next, Over> {
-        let ticket = Box::pin(self.ticket(waiting)).await?;
-        // The time in the queue is not the picker's to decide.
-        let at = tokio::time::Instant::now().into_std();
-        match ticket {
-            Err(shed) => Ok(self.refuse(shed.into(), turn)),
-            Ok(ticket) => match self.decide(Some(ticket), at, turn)? {
-                Ok(next) => Ok(next),
-                Err(_) => unreachable!("a request with a ticket does not wait"),
-            },
+    async fn wait(&mut self, mut waiting: Waiting, turn: &mut Turn) -> Result<Next, Over> {
+        loop {
+            let ticket = match Box::pin(self.ticket(waiting)).await? {
+                Ok(ticket) => ticket,
+                Err(shed) => return Ok(self.refuse(shed.into(), turn)),
+            };
+            // The time in the queue is not the picker's to decide.
+            let at = tokio::time::Instant::now().into_std();
+            match self.decide(Some(ticket), at, turn)? {
+                Ok(next) => return Ok(next),
+                Err(again) => waiting = again,
+            }
         }
     }
 
@@ -299,3 +301,6 @@ impl Call<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

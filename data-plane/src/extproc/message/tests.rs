@@ -1,5 +1,7 @@
 //! What Envoy's own messages encode to is what is read.
 
+use std::time::Duration;
+
 use std::collections::HashMap;
 
 use envoy_types::pb::envoy::config::core::v3 as core;
@@ -9,6 +11,7 @@ use pb::processing_request::Request;
 use prost::Message as _;
 
 use super::*;
+use crate::request::tenant;
 use crate::picker::SubsetEntry;
 
 fn read(request: Request, metadata: Option<core::Metadata>) -> Message {
@@ -65,6 +68,10 @@ fn request_headers_are_reduced_to_those_that_matter() {
             ("cookie", "secret"),
             ("x-llm-d-inference-objective", "gold"),
             ("x-request-id", "r1"),
+            ("x-llm-d-inference-fairness-id", "team-a"),
+            ("x-stainless-read-timeout", "600"),
+            ("grpc-timeout", "3S"),
+            ("x-slo-ttft-ms", "500"),
         ],
         true,
     );
@@ -74,6 +81,9 @@ fn request_headers_are_reduced_to_those_that_matter() {
         content_length: Some(12),
         objective: Some(Bytes::from_static(b"gold")),
         request_id: Some(Bytes::from_static(b"r1")),
+        tenant: tenant::of(b"team-a"),
+        patience: Some(Duration::from_secs(3)),
+        ttft_target: Some(Duration::from_millis(500)),
     };
     assert_eq!(message.event, Event::RequestHeaders { head, end_of_stream: true });
     assert_eq!(message.modes, Some(Modes { request: BodyMode::Buffered, response: BodyMode::FullDuplex }));
