@@ -47,7 +47,7 @@ async fn ready(State(admin): State<Admin>) -> Response {
 }
 
 async fn pools(State(admin): State<Admin>) -> Json<Value> {
-    let in_flight = admin.lanes.in_flight();
+    let (in_flight, waiting) = (admin.lanes.in_flight(), admin.lanes.waiting());
     let pool = |pool: Arc<crate::pool::Pool>| {
         let key = pool.key().to_string();
         let snapshot = pool.snapshot();
@@ -59,6 +59,7 @@ async fn pools(State(admin): State<Admin>) -> Json<Value> {
         };
         json!({
             "inFlight": in_flight.get(&key).copied().unwrap_or(0),
+            "waiting": waiting.get(&key).copied().unwrap_or(0),
             "name": key,
             "revision": format!("{:016x}", snapshot.revision),
             "endpoints": snapshot.endpoints.iter().map(endpoint).collect::<Vec<_>>(),

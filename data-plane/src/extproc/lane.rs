@@ -104,6 +104,11 @@ impl Lanes {
         self.lanes.read().iter().map(|(key, lane)| (key.clone(), lane.gate.in_flight())).collect()
     }
 
+    /// Requests that wait, by pool.
+    pub fn waiting(&self) -> BTreeMap<String, usize> {
+        self.lanes.read().iter().map(|(key, lane)| (key.clone(), lane.gate.waiting())).collect()
+    }
+
     /// Lets waiting requests go as scrapes and snapshots make room for them, until dropped. Nothing is done while
     /// nobody waits.
     pub async fn tend(&self) {

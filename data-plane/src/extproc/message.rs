@@ -117,11 +117,7 @@ impl Message {
     }
 }
 
-fn request_headers(
-    message: &Bytes,
-    bytes: &[u8],
-    tenant_header: Option<&str>,
-) -> Result<Event, Malformed> {
+fn request_headers(message: &Bytes, bytes: &[u8], tenant_header: Option<&str>) -> Result<Event, Malformed> {
     let mut head = Head::default();
     let end_of_stream =
         headers(bytes, |name, value| head.take(name, value, tenant_header, |v| message.slice_ref(v)))?;

@@ -104,6 +104,11 @@ struct Call<'a> {
     send: SendStream<Frames>,
 }
 
+/// The time, as the runtime has it.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
 type End = (Code, String);
 
 /// Why a call is over before Envoy ended it.
@@ -119,7 +124,7 @@ impl Call<'_> {
     async fn run(&mut self) -> Result<End, h2::Error> {
         let mut turn = Turn::default();
         loop {
-            let at = Instant::now();
+            let at = now();
             loop {
                 let next = match self.deframer.message() {
                     Ok(None) => break,
@@ -185,7 +190,7 @@ impl Call<'_> {
         let lane = Arc::clone(&self.open.lane);
         let mut rng = fastrand::Rng::new();
         let mut decision = decide(&self.pool, &lane, &self.session.question(), ticket, at, &mut rng);
-        let took = at.elapsed();
+        let took = now().saturating_duration_since(at);
         if took > self.deadline && matches!(decision, Ok(Decision::Picked(..))) {
             decision = Err(Undecided::Refused(Refused::deadline()));
         }
@@ -222,8 +227,7 @@ impl Call<'_> {
                 Err(shed) => return Ok(self.refuse(shed.into(), turn)),
             };
             // The time in the queue is not the picker's to decide.
-            let at = tokio::time::Instant::now().into_std();
-            match self.decide(Some(ticket), at, turn)? {
+            match self.decide(Some(ticket), now(), turn)? {
                 Ok(next) => return Ok(next),
                 Err(again) => waiting = again,
             }
@@ -258,7 +262,7 @@ impl Call<'_> {
         let Some(Guards { outcome, .. }) = &mut self.guards else { return };
         match seen {
             Seen::Served(addr) => outcome.served(addr),
-            Seen::FirstByte => outcome.first_byte(Instant::now()),
+            Seen::FirstByte => outcome.first_byte(now()),
             Seen::Failed(status) => outcome.failed(status),
             Seen::Ended => self.guards = None,
         }

@@ -224,12 +224,6 @@ impl Stock {
         if limit == 0 { 1.0 } else { 1.0 - f64::from(self.total) / limit as f64 }
     }
 
-    /// Whether an endpoint that `subset` allows has anything free, or none is allowed at all.
-    pub(super) fn has_any(&self, subset: &[SubsetEntry]) -> bool {
-        let mut allowed = self.of(Some(subset)).peekable();
-        allowed.peek().is_none() || allowed.any(|(free, _)| free.fits(0.0))
-    }
-
     /// Takes one request's place at the emptiest endpoint that has room for it.
     pub(super) fn reserve(&mut self, wanted: u32, subset: Option<&[SubsetEntry]>) -> bool {
         let Some(fullness) = self.fullness else { return false };

@@ -10,9 +10,9 @@
 //! answers are sent after it.
 
 use std::sync::Arc;
+use std::sync::Weak;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, fence};
-use std::sync::Weak;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -20,8 +20,9 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::capacity::{self, BLIND, State, Stock, Wanted};
-use super::queue::{Due, Key, Left, Queue, Room, Taken};
-use super::settings::{Limits, Settings};
+use super::door::{Door, bound, over};
+use super::queue::{Due, Key, Left, Queue};
+use super::settings::Settings;
 use super::shed::Shed;
 use super::ticket::Ticket;
 use super::waiter::Waiter;
@@ -111,8 +112,7 @@ struct Answers {
 impl Gate {
     /// A gate with nobody inside. `bell` is rung when a request begins to wait: see [`Gate::tick`].
     pub fn new(pool: Arc<Pool>, base: Settings, bell: Arc<Notify>, metrics: FlowMetrics) -> Self {
-        let line =
-            Line { queue: Queue::new(base.bounds), stock: Stock::default(), granted: Vec::new() };
+        let line = Line { queue: Queue::new(base.bounds), stock: Stock::default(), granted: Vec::new() };
         Self(Arc::new(Inner {
             pool,
             base,
@@ -194,18 +194,6 @@ impl Gate {
     }
 }
 
-/// Requests in flight below which one of `priority` may go.
-fn bound(limits: &Limits, priority: i32) -> usize {
-    if priority < 0 { limits.sheddable_in_flight.min(limits.max_in_flight) } else { limits.max_in_flight }
-}
-
-fn over(limits: &Limits, in_flight: usize) -> Shed {
-    match in_flight >= limits.max_in_flight {
-        true => Shed::Full { in_flight, bound: limits.max_in_flight },
-        false => Shed::Saturated { retry_after: 1 },
-    }
-}
-
 /// The time, as the runtime has it.
 pub(super) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
@@ -254,7 +242,8 @@ impl Inner {
 
     /// Whether the pool is blind for so long that it is taken as open.
     fn is_blind(&self, now: Instant) -> bool {
-        let at = u64::try_from(now.saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX).max(1);
+        let at =
+            u64::try_from(now.saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX).max(1);
         let since = match self.blind_since.compare_exchange(0, at, Relaxed, Relaxed) {
             Ok(_) => at,
             Err(since) => since,
@@ -286,7 +275,10 @@ impl Inner {
         let refused = if self.closed.load(SeqCst) {
             Some(Shed::ShuttingDown)
         } else if empty && times.endpoints.is_zero() {
-            Some(Shed::NoEndpoints { waited: Duration::ZERO, retry_after: line.queue.retry_after(priority, now) })
+            Some(Shed::NoEndpoints {
+                waited: Duration::ZERO,
+                retry_after: line.queue.retry_after(priority, now),
+            })
         } else {
             None
         };
@@ -397,36 +389,6 @@ impl Inner {
 
 fn waited(left: &Left<Reply>, now: Instant) -> Duration {
     now.saturating_duration_since(left.arrived)
-}
-
-/// What the queue gives places of.
-struct Door<'a> {
-    stock: &'a mut Stock,
-    open: bool,
-    pending: u32,
-    in_flight: usize,
-    limits: Limits,
-}
-
-impl Room for Door<'_> {
-    fn take(&mut self, waiter: &Waiter) -> Taken {
-        if self.in_flight >= bound(&self.limits, waiter.priority) {
-            return Taken::Full;
-        }
-        let subset = waiter.subset.as_deref();
-        let fits = self.open
-            || self.stock.total() > self.pending && self.stock.reserve(waiter.tokens, subset);
-        match (fits, subset) {
-            (true, _) => {
-                self.in_flight += 1;
-                Taken::Yes
-            }
-            (false, Some(subset)) if self.stock.total() > self.pending && !self.stock.has_any(subset) => {
-                Taken::Elsewhere
-            }
-            (false, _) => Taken::Full,
-        }
-    }
 }
 
 #[cfg(test)]

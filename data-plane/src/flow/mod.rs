@@ -18,6 +18,7 @@
 //! | `x-slo-ttft-ms`, `x-llm-d-slo-ttft-ms` | when the first token should be there: among a tenant's requests the earliest goes first |
 
 mod capacity;
+mod door;
 mod gate;
 pub mod quantity;
 pub mod queue;

@@ -162,7 +162,11 @@ impl Settings {
 /// It is another.
 pub fn kv(percent: &str) -> Result<f32, String> {
     let percent: f32 = percent.trim_end_matches('%').parse().map_err(|_| "not a number".to_owned())?;
-    if (1.0..=100.0).contains(&percent) { Ok(percent / 100.0) } else { Err("not between 1 and 100".to_owned()) }
+    if (1.0..=100.0).contains(&percent) {
+        Ok(percent / 100.0)
+    } else {
+        Err("not between 1 and 100".to_owned())
+    }
 }
 
 #[cfg(test)]

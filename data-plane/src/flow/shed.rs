@@ -25,7 +25,9 @@ pub enum Shed {
         bound: usize,
     },
     /// The queue is full.
-    #[error("All model servers of the pool are busy and {waiting} requests wait already. Retry in {retry_after} s.")]
+    #[error(
+        "All model servers of the pool are busy and {waiting} requests wait already. Retry in {retry_after} s."
+    )]
     QueueFull {
         /// Requests that wait.
         waiting: usize,
@@ -42,7 +44,9 @@ pub enum Shed {
         retry_after: u32,
     },
     /// It waited, and the queue filled up with more important requests, or with those of tenants that had fewer.
-    #[error("All model servers of the pool are busy, and requests that come first filled the queue. Retry in {retry_after} s.")]
+    #[error(
+        "All model servers of the pool are busy, and requests that come first filled the queue. Retry in {retry_after} s."
+    )]
     Displaced {
         /// Seconds.
         retry_after: u32,
@@ -117,7 +121,9 @@ impl Shed {
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
-            Self::Full { .. } | Self::QueueFull { .. } | Self::Saturated { .. } | Self::Displaced { .. } => 429,
+            Self::Full { .. } | Self::QueueFull { .. } | Self::Saturated { .. } | Self::Displaced { .. } => {
+                429
+            }
             Self::Expired { .. }
             | Self::ClientDeadline { .. }
             | Self::NoEndpoints { .. }

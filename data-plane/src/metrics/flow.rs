@@ -33,7 +33,8 @@ type Ratio = Gauge<f64, AtomicU64>;
 /// Prefixes of other pickers' metrics: llm-d's, and the older one of the inference extension.
 const PEERS: [&str; 2] = ["llm_d_epp_flow_control", "inference_extension_flow_control"];
 
-const WAIT_SECONDS: [f64; 14] = [1e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+const WAIT_SECONDS: [f64; 14] =
+    [1e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 /// How a request's time at the gate ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -62,6 +62,11 @@ pub(crate) fn snapshot(endpoints: &[SocketAddr]) -> v1::WatchResponse {
 
 impl Stack {
     pub(crate) async fn start(secure: bool) -> Self {
+        Self::with(secure, Settings::default()).await
+    }
+
+    /// With other settings of the queue than the defaults.
+    pub(crate) async fn with(secure: bool, admission: Settings) -> Self {
         let upstreams = Upstreams::start().await;
         let pools = Pools::new(Instant::now());
         assert_eq!(pools.apply(snapshot(&upstreams.addresses)), Vec::<String>::new());
@@ -69,7 +74,7 @@ impl Stack {
             body_limit: BODY_LIMIT,
             decision_deadline: Duration::from_secs(2),
             fairness_header: None,
-            admission: Settings::default(),
+            admission,
         };
         let lanes = Arc::new(Lanes::new(pools, policy, Arc::default()));
         let health = Health::default();
@@ -84,6 +89,8 @@ impl Stack {
         let picker = listener.local_addr().unwrap();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { server::run(listener, options).await.unwrap() });
+        let tended = Arc::clone(&lanes);
+        tasks.spawn(async move { tended.tend().await });
         let envoy = Envoy::start(picker, secure, &upstreams.addresses).await;
         Self { envoy, upstreams, lanes, health, tasks }
     }
@@ -103,6 +110,17 @@ impl Stack {
     pub(crate) fn request(&self, method: Method, path: &str, body: Body) -> Request<Body> {
         let uri = format!("http://{}{path}", self.envoy.listener);
         Request::builder().method(method).uri(uri).body(body).unwrap()
+    }
+
+    /// Waits until that many requests wait.
+    pub(crate) async fn until_waiting(&self, count: usize) {
+        for _ in 0..200 {
+            if self.lanes.waiting().values().sum::<usize>() == count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("{:?} wait, not {count}", self.lanes.waiting());
     }
 
     /// Requests in flight: at the gate, and at the endpoints.

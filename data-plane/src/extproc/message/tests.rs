@@ -11,8 +11,8 @@ use pb::processing_request::Request;
 use prost::Message as _;
 
 use super::*;
-use crate::request::tenant;
 use crate::picker::SubsetEntry;
+use crate::request::tenant;
 
 fn read(request: Request, metadata: Option<core::Metadata>) -> Message {
     let config =
@@ -113,7 +113,9 @@ fn a_body_is_a_slice_of_its_message() {
     let body = pb::HttpBody { body: vec![7; 1000], end_of_stream: true, ..Default::default() };
     let message = pb::ProcessingRequest { request: Some(Request::RequestBody(body)), ..Default::default() };
     let bytes = Bytes::from(message.encode_to_vec());
-    let Event::RequestBody(chunk) = Message::decode(&bytes, None).unwrap().event else { panic!("not a body") };
+    let Event::RequestBody(chunk) = Message::decode(&bytes, None).unwrap().event else {
+        panic!("not a body")
+    };
     assert!(bytes.as_ptr_range().contains(&chunk.data.as_ptr()));
 }
 

@@ -28,7 +28,7 @@ struct Run {
 }
 
 struct Client {
-    send: h2::SendStream<Bytes>,
+    send: SendStream<Bytes>,
     response: Option<ResponseFuture>,
     received: Option<RecvStream>,
     deframer: Deframer,
@@ -37,8 +37,7 @@ struct Client {
 impl Run {
     async fn start() -> Self {
         let pools = Pools::new(now());
-        let objective =
-            v1::Objective { name: "gold".to_owned(), priority: 100, ..v1::Objective::default() };
+        let objective = v1::Objective { name: "gold".to_owned(), priority: 100, ..v1::Objective::default() };
         let endpoint = v1::Endpoint {
             address: "10.0.0.1".to_owned(),
             port: 8000,
@@ -82,7 +81,8 @@ impl Run {
     async fn request(&self, headers: &[(&str, &str)]) -> Client {
         let uri = "http://picker/envoy.service.ext_proc.v3.ExternalProcessor/Process";
         let request = http::Request::post(uri).body(()).unwrap();
-        let (response, send) = self.client.clone().ready().await.unwrap().send_request(request, false).unwrap();
+        let (response, send) =
+            self.client.clone().ready().await.unwrap().send_request(request, false).unwrap();
         let deframer = Deframer::new(1 << 20);
         let mut client = Client { send, response: Some(response), received: None, deframer };
         client.send(headers);
@@ -148,10 +148,6 @@ impl Client {
     fn end(mut self) {
         self.send.send_data(Bytes::new(), true).unwrap();
     }
-}
-
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 fn paused(test: impl Future<Output = ()>) {
@@ -235,6 +231,8 @@ fn a_request_that_waited_too_long_is_told_so() {
         assert!(names.contains(&"retry-after".to_owned()), "{names:?}");
         assert!(refused.body.starts_with(b"{\"error\":{\"message\":"));
         assert_eq!(run.counts(), (1, 0));
-        run.has(r#"signalbox_picker_requests_total{pool="ns/a",outcome="refused",reason="client-deadline"} 1"#);
+        run.has(
+            r#"signalbox_picker_requests_total{pool="ns/a",outcome="refused",reason="client-deadline"} 1"#,
+        );
     });
 }

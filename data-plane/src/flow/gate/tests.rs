@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{advance, sleep};
 
 use super::*;
-use crate::flow::settings::Fullness;
+use crate::flow::settings::{Fullness, Limits};
 use crate::metrics::Metrics;
 use crate::outcome::Outcome;
 use crate::picker::{Ask, pick};
@@ -338,7 +338,10 @@ fn a_subset_that_is_full_holds_up_nobody_else() {
         run.gate.tick(now());
         drop((waits.await.unwrap().unwrap(), other));
         let nowhere = Request { subset: Some(&[]), ..of(0) };
-        assert!(matches!(run.admit(&nowhere), Admission::Admitted(_)), "the picker says what is wrong with it");
+        assert!(
+            matches!(run.admit(&nowhere), Admission::Admitted(_)),
+            "the picker says what is wrong with it"
+        );
     });
 }
 

@@ -163,11 +163,8 @@ impl<T> Queue<T> {
             return Err((payload, shed));
         }
         self.arrivals += 1;
-        let key = Key {
-            priority: waiter.priority,
-            tenant: waiter.tenant,
-            place: (waiter.due, self.arrivals),
-        };
+        let key =
+            Key { priority: waiter.priority, tenant: waiter.tenant, place: (waiter.due, self.arrivals) };
         self.size = self.size.more(1, waiter.bytes);
         let bound = self.bounds.band;
         let band = self.bands.entry(Reverse(key.priority)).or_insert_with(|| Band::new(bound));
@@ -233,12 +230,7 @@ impl<T> Queue<T> {
     }
 
     /// Whether `waiter` fits, after those that have to go for it are gone.
-    fn make_room(
-        &mut self,
-        waiter: &Waiter,
-        now: Instant,
-        displaced: &mut Vec<(Left<T>, Shed)>,
-    ) -> bool {
+    fn make_room(&mut self, waiter: &Waiter, now: Instant, displaced: &mut Vec<(Left<T>, Shed)>) -> bool {
         let Bounds { band: band_bound, total } = self.bounds;
         let alone = Size { requests: 1, bytes: waiter.bytes };
         if !alone.within(&band_bound) || !alone.within(&total) {

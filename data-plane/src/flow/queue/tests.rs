@@ -8,8 +8,11 @@ use proptest::prelude::*;
 use super::super::settings::Times;
 use super::*;
 
-const TIMES: Times =
-    Times { ttl: Duration::from_secs(10), endpoints: Duration::from_secs(60), longest: Duration::from_secs(90) };
+const TIMES: Times = Times {
+    ttl: Duration::from_secs(10),
+    endpoints: Duration::from_secs(60),
+    longest: Duration::from_secs(90),
+};
 
 const WIDE: Bounds = bounds(1_000, 1_000);
 
@@ -61,7 +64,12 @@ impl Run {
     }
 
     /// Pushes a request; answers its number and what became of it.
-    fn push(&mut self, change: impl FnOnce(&mut Waiter), priority: i32, tenant: u64) -> (u32, Result<Key, Shed>) {
+    fn push(
+        &mut self,
+        change: impl FnOnce(&mut Waiter),
+        priority: i32,
+        tenant: u64,
+    ) -> (u32, Result<Key, Shed>) {
         let mut waiter = mk_waiter(priority, tenant, self.now);
         change(&mut waiter);
         let number = self.next;
@@ -84,14 +92,22 @@ fn bands_then_turns_then_due_times() {
     let mut run = Run::new(WIDE);
     let soon = |waiter: &mut Waiter| waiter.due -= Duration::from_secs(1);
     for (change, priority, tenant) in [
-        (false, 0, 1), // 0
-        (false, 0, 1), // 1
-        (true, 0, 1),  // 2: due before 0 and 1
-        (false, 0, 2), // 3
+        (false, 0, 1),  // 0
+        (false, 0, 1),  // 1
+        (true, 0, 1),   // 2: due before 0 and 1
+        (false, 0, 2),  // 3
         (false, -5, 3), // 4
-        (false, 7, 1), // 5
+        (false, 7, 1),  // 5
     ] {
-        let (_, pushed) = run.push(|waiter| if change { soon(waiter) }, priority, tenant);
+        let (_, pushed) = run.push(
+            |waiter| {
+                if change {
+                    soon(waiter);
+                }
+            },
+            priority,
+            tenant,
+        );
         pushed.unwrap();
     }
     assert_eq!(run.dispatch(1), [5], "the highest band first");
