@@ -14,7 +14,8 @@
 //! | are not ready, or there are none | empty: requests wait for endpoints, if they may |
 //!
 //! Our own requests are counted when they are picked, so an endpoint fills up here before any scrape sees it. A batch
-//! that is taken too small is found out: an endpoint where nobody waits is offered more than it runs.
+//! that is taken too small is found out: an endpoint is always offered a few more than it runs, and those that it runs
+//! prove its batch.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -61,12 +62,10 @@ impl Free {
     }
 }
 
-/// Requests that run together: as seen while others waited, else as the profile says, and no fewer than run without
-/// anyone waiting.
+/// Requests that run together: as seen while others waited, else as the profile says, and no fewer than do run.
 fn slots(profile: &Profile, load: &Load) -> u32 {
     let known = load.learned_slots.unwrap_or(profile.useful_batch as u32);
-    let proven = if load.waiting == Some(0) { load.running.unwrap_or(0) } else { 0 };
-    known.max(proven).max(1)
+    known.max(load.running.unwrap_or(0)).max(1)
 }
 
 /// Whether `subset` allows `endpoint`.

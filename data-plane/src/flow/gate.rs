@@ -331,7 +331,7 @@ impl Inner {
         if state != State::Blind {
             self.blind_since.store(0, Relaxed);
         }
-        let open = state == State::Open || (state == State::Blind && self.is_blind(now));
+        let open = !settings.queue || state == State::Open || (state == State::Blind && self.is_blind(now));
         if state != State::Empty {
             let pending = self.pending.load(Relaxed);
             let in_flight = self.in_flight.load(Relaxed);

@@ -378,6 +378,53 @@ fn bounds_on_requests_in_flight_let_requests_wait() {
 }
 
 #[test]
+fn a_batch_that_is_taken_too_small_grows() {
+    paused(async {
+        // Two slots are known; the server runs eight.
+        let base = Settings { fullness: Fullness { queue: 1, kv: 0.9 }, ..Settings::default() };
+        let run = Run::new(1, base, &[]);
+        let mut held = Vec::new();
+        let waits: Vec<_> = (0..9)
+            .filter_map(|_| match run.admit(&of(0)) {
+                Admission::Admitted(ticket) => {
+                    held.push(run.place(ticket));
+                    None
+                }
+                Admission::Waits(waiting) => Some(tokio::task::spawn_local(waiting.ticket())),
+                Admission::Shed(shed) => panic!("{shed}"),
+            })
+            .collect();
+        assert_eq!(held.len(), 3, "its batch and one that waits there");
+        for waiting in waits {
+            assert!(!waiting.is_finished());
+            run.scrape(held.len() as u32, 0);
+            run.gate.tick(now());
+            held.push(run.place(waiting.await.unwrap().unwrap()));
+        }
+        // From now on one waits in the server: it is full.
+        run.scrape(8, 1);
+        let waits = run.wait(&of(0));
+        run.scrape(8, 1);
+        run.gate.tick(now());
+        assert_eq!(run.gate.waiting(), 1);
+        drop((held, waits));
+    });
+}
+
+#[test]
+fn a_queue_that_is_turned_off_lets_go_whom_it_holds() {
+    paused(async {
+        let run = Run::new(1, BASE(), &[]);
+        let held = [run.run(&of(0)), run.run(&of(0))];
+        let waits = run.wait(&of(0));
+        apply(&run.pools, 1, &[("signalbox.dev/queue", "off")]);
+        run.gate.tick(now());
+        drop(waits.await.unwrap().unwrap());
+        drop(held);
+    });
+}
+
+#[test]
 fn closing_refuses_those_that_wait() {
     paused(async {
         let run = Run::new(1, BASE(), &[]);
