@@ -131,14 +131,20 @@ impl Lanes {
         self.all().iter().for_each(|lane| lane.gate.close());
     }
 
-    /// Brings the gauges of the queues up to date.
+    /// Brings the gauges of the queues up to date, those of pools that are gone included.
     pub fn observe(&self) {
+        self.sweep(&mut self.lanes.write());
         // A pool that nobody asked for yet is shown too.
         for pool in self.pools.all() {
             self.lane(&pool);
         }
         let now = tokio::time::Instant::now().into_std();
         self.all().iter().for_each(|lane| lane.gate.observe(now));
+    }
+
+    /// Drops the lanes of pools that are gone and have no requests.
+    fn sweep(&self, lanes: &mut BTreeMap<String, Arc<Lane>>) {
+        lanes.retain(|key, lane| Arc::strong_count(lane) > 1 || self.pools.get(key).is_some());
     }
 
     fn all(&self) -> Vec<Arc<Lane>> {
@@ -153,7 +159,7 @@ impl Lanes {
 
     fn open(&self, key: String, pool: &Arc<Pool>) -> Arc<Lane> {
         let mut lanes = self.lanes.write();
-        lanes.retain(|key, lane| Arc::strong_count(lane) > 1 || self.pools.get(key).is_some());
+        self.sweep(&mut lanes);
         let lane = |key: &String| {
             let gate = Gate::new(
                 Arc::clone(pool),
@@ -201,5 +207,35 @@ mod tests {
         assert_eq!(reason(Some("ns/b")), Ok("ns/b".to_owned()));
         let (_, lane) = lanes.of(Some("ns/b")).unwrap();
         assert!(Arc::ptr_eq(&lane, &lanes.of(Some("ns/b")).unwrap().1), "one gate per pool");
+    }
+
+    #[test]
+    fn gauges_come_and_go_with_their_pools() {
+        let pools = Pools::new(std::time::Instant::now());
+        let name = v1::PoolName { namespace: "ns".to_owned(), name: "a".to_owned() };
+        let changed = vec![v1::PoolSnapshot { name: Some(name.clone()), ..Default::default() }];
+        pools.apply(v1::WatchResponse { changed, synced: true, ..Default::default() });
+        let policy = Policy {
+            body_limit: 1,
+            decision_deadline: Duration::from_secs(1),
+            fairness_header: None,
+            admission: Settings::default(),
+        };
+        let lanes = Lanes::new(pools.clone(), policy, Arc::default());
+        for line in [
+            r#"signalbox_picker_queue_depth{pool="ns/a"} 0"#,
+            r#"signalbox_picker_saturation{pool="ns/a"} 1.0"#,
+            r#"llm_d_epp_flow_control_pool_saturation{inference_pool="a",namespace="ns",stage="effective"} 1.0"#,
+        ] {
+            lanes.observe();
+            assert!(
+                lanes.metrics.encode().contains(line),
+                "a pool that nobody asked for yet is shown: {line}"
+            );
+        }
+        pools.apply(v1::WatchResponse { removed: vec![name], ..Default::default() });
+        lanes.observe();
+        let text = lanes.metrics.encode();
+        assert!(!text.contains("queue_depth{") && !text.contains("saturation{"), "{text}");
     }
 }

@@ -265,6 +265,27 @@ impl FlowMetrics {
     }
 }
 
+impl Drop for FlowMetrics {
+    /// A pool that is gone has no gauges.
+    fn drop(&mut self) {
+        let pool = PoolLabels { pool: self.pool.clone() };
+        let (namespace, inference_pool) = (self.namespace.clone(), self.name.clone());
+        self.families.depth.remove(&pool);
+        self.families.saturation.remove(&pool);
+        let peer = PeerPool { inference_pool, namespace, stage: "effective" };
+        self.families.peer_saturation.remove(&peer);
+        for priority in std::mem::take(self.seen.get_mut()) {
+            let band = BandLabels { pool: self.pool.clone(), priority };
+            self.families.requests.remove(&band);
+            self.families.bytes.remove(&band);
+            let (inference_pool, namespace) = (self.name.clone(), self.namespace.clone());
+            let band = PeerBand { inference_pool, namespace, priority };
+            self.families.peer_requests.remove(&band);
+            self.families.peer_bytes.remove(&band);
+        }
+    }
+}
+
 fn gauge(value: usize) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
