@@ -11,6 +11,9 @@
 //! waited too long is decided by [`queue`], which does no I/O and takes time as an argument. [`Shed`] has the table of
 //! outcomes and answers, [`Settings`] the one of flags and annotations.
 //!
+//! Admission and its end among 100 endpoints cost 0.1 µs while the pool has room, 4 µs when the last place has to be
+//! looked for, and into the queue and out of it 18 µs (CPU; `benches/flow.rs`).
+//!
 //! | request header | means |
 //! |---|---|
 //! | `x-gateway-inference-fairness-id`, `x-llm-d-inference-fairness-id`, or the one of `--fairness-header` | the tenant; requests without it share one. The gateway should set it: who may choose it chooses its own share |
