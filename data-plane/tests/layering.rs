@@ -12,7 +12,7 @@ use std::{
 const MAY_USE: &[(&str, &[&str])] = &[
     // The core: synchronous, no I/O. (`pool::source` and `scrape` are the edges that feed it.)
     ("accelerator", &[]),
-    ("flow", &[]),
+    ("flow", &["accelerator", "metrics", "picker", "pool"]),
     ("outcome", &["accelerator", "picker", "pool"]),
     ("picker", &["accelerator", "outcome", "pool", "prefix"]),
     ("pool", &["accelerator", "prefix", "tls"]),
@@ -26,7 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("learned", &["accelerator", "pool"]),
     ("admin", &["extproc", "pool"]),
     ("app", &["admin", "cli", "config", "extproc", "learned", "metrics", "pool", "scrape", "tasks", "tls"]),
-    ("cli", &["config", "pool", "telemetry"]),
+    ("cli", &["config", "flow", "pool", "telemetry"]),
     ("config", &["cli", "extproc", "flow", "pool", "tls"]),
     ("metrics", &[]),
     ("tasks", &[]),

@@ -42,6 +42,14 @@ pub struct SubsetEntry {
     pub port: Option<u16>,
 }
 
+/// Output tokens expected of a request that wants at most `max_tokens`, where answers are `usual`.
+#[must_use]
+pub fn expected_output(max_tokens: Option<u32>, usual: &Usual) -> u32 {
+    // Limits that clients send are upper bounds, mostly far above what is generated.
+    let output = usual.output() as u32;
+    max_tokens.unwrap_or(output).min(output)
+}
+
 /// The numbers that costs are computed from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Need {
@@ -58,12 +66,10 @@ pub(super) struct Need {
 
 impl Need {
     pub(super) fn of(ask: &Ask<'_>, usual: &Usual) -> Self {
-        // Limits that clients send are upper bounds, mostly far above what is generated.
-        let output = usual.output() as u32;
         Self {
             prompt_tokens: ask.prompt_tokens,
             prefill_tokens: ask.prompt_tokens,
-            decode_tokens: ask.max_tokens.unwrap_or(output).min(output),
+            decode_tokens: expected_output(ask.max_tokens, usual),
             block_tokens: ask.block_tokens,
             adapter: (!ask.model.is_empty()).then(|| Adapters::hash(ask.model.as_bytes())),
         }

@@ -31,7 +31,7 @@ use crate::outcome::{Expected, InflightGuard, Outcome};
 use crate::pool::{Pool, Snapshot, Work};
 use crate::prefix::Matches;
 
-pub use ask::{Ask, SubsetEntry};
+pub use ask::{Ask, SubsetEntry, expected_output};
 pub use cost::Parts;
 pub use refusal::Refusal;
 

@@ -1,0 +1,41 @@
+//! A request as the queue sees it.
+
+use std::time::Instant;
+
+use super::settings::Times;
+use crate::picker::SubsetEntry;
+
+/// One request that may have to wait.
+#[derive(Clone, Debug)]
+pub struct Waiter {
+    /// Priority of its objective: its band.
+    pub priority: i32,
+    /// Who sent it, as a hash: bands are shared fairly among tenants.
+    pub tenant: u64,
+    /// Prompt and expected output tokens: what its turn costs its tenant, and what it takes of a KV cache.
+    pub tokens: u32,
+    /// Bytes held while it waits.
+    pub bytes: usize,
+    /// The only endpoints that may serve it.
+    pub subset: Option<Box<[SubsetEntry]>>,
+    /// When it began to wait.
+    pub arrived: Instant,
+    /// Its place among its tenant's requests: earlier first.
+    pub due: Instant,
+    /// How long it waits at most.
+    pub times: Times,
+    /// When its client stops waiting, as far as it told.
+    pub patience: Option<Instant>,
+}
+
+impl Waiter {
+    /// When it has waited long enough. `filled_at` is when the pool last got its first endpoint: who waited for that
+    /// waits for room from then on. `empty`: the pool has none.
+    pub(super) fn expires(&self, filled_at: Option<Instant>, empty: bool) -> Instant {
+        let Times { ttl, endpoints, longest } = self.times;
+        let room = filled_at.map_or(self.arrived, |at| at.max(self.arrived)) + ttl;
+        let expires = if empty { room.max(self.arrived + endpoints) } else { room };
+        let expires = expires.min(self.arrived + longest);
+        self.patience.map_or(expires, |patience| patience.min(expires))
+    }
+}
