@@ -179,6 +179,19 @@ fn prices(value: &str) -> (Vec<(String, f32)>, bool) {
     (prices, bad)
 }
 
+/// The only classes that a request with `wishes` may use under `policy`, separated by commas; empty: all.
+#[must_use]
+pub fn required<'a>(wishes: Option<&'a Wishes>, policy: Option<&'a Policy>) -> &'a str {
+    let wished = wishes.and_then(|wishes| wishes.required.as_deref());
+    wished.or(policy.map(|policy| &*policy.required)).unwrap_or("")
+}
+
+/// Whether `required` classes include `class`.
+#[must_use]
+pub fn allows(required: &str, class: &str) -> bool {
+    required.is_empty() || position(required, class).is_some()
+}
+
 /// Where in `list` (separated by commas) `class` is named; an empty list names none.
 #[must_use]
 pub fn position(list: &str, class: &str) -> Option<usize> {

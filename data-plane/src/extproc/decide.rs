@@ -14,7 +14,8 @@ use super::lane::Lane;
 use super::prefiller;
 use super::refused::Refused;
 use super::session::{Answer, Question};
-use crate::flow::{Admission, Request, Ticket, Waiting};
+use crate::accelerator::policy::required;
+use crate::flow::{Admission, Among, Request, Ticket, Waiting};
 use crate::outcome::Outcome;
 use crate::picker::{self, Ask, Refusal};
 use crate::pool::{Pool, Role, Snapshot};
@@ -45,6 +46,7 @@ pub enum Undecided {
 }
 
 /// What comes of a question.
+#[expect(clippy::large_enum_variant, reason = "one per request, taken apart at once; most are the large one")]
 #[derive(Debug)]
 pub enum Decision {
     /// Where the request goes.
@@ -76,8 +78,9 @@ pub fn decide(
         let Head { tenant, patience, .. } = *question.head;
         let target = question.head.ttft_target();
         let bytes = question.body.len();
-        let subset = question.subset;
-        let request = Request { priority, tenant, tokens, bytes, subset, patience, target };
+        let classes = required(Some(&question.head.wishes), Some(policy));
+        let among = Among { subset: question.subset, classes, prompt_tokens };
+        let request = Request { priority, tenant, tokens, bytes, among, patience, target };
         lane.gate.admit(&snapshot, &request, now)
     };
     let mut ticket = match ticket.map_or_else(admission, Admission::Admitted) {

@@ -24,6 +24,10 @@ pub struct Message {
 }
 
 /// One step of the HTTP exchange.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one per message, taken apart at once; a box would be an allocation"
+)]
 #[derive(Debug, PartialEq)]
 pub enum Event {
     /// The request's headers.

@@ -11,7 +11,7 @@
 //! | fail | open: the model servers say themselves what they think of a request |
 //! | have old signals | open: nothing that is known holds |
 //! | have no signals yet | counted as above for [`BLIND`], then open: these model servers do not tell |
-//! | are not ready, or there are none | empty: requests wait for endpoints, if they may |
+//! | are not ready, do not answer (prefill, encode), or there are none | empty: requests wait for endpoints, if they may |
 //!
 //! Our own requests are counted when they are picked, so an endpoint fills up here before any scrape sees it. A batch
 //! that is taken too small is found out: an endpoint is always offered a few more than it runs, and those that it runs
@@ -21,9 +21,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::accelerator::Profile;
-use crate::picker::SubsetEntry;
 use crate::pool::{Endpoint, Freshness, Load, Snapshot};
 
+use super::among::Among;
 use super::settings::Fullness;
 
 /// Model servers that have told nothing for so long are taken not to tell.
@@ -68,15 +68,6 @@ fn slots(profile: &Profile, load: &Load) -> u32 {
     known.max(load.running.unwrap_or(0)).max(1)
 }
 
-/// Whether `subset` allows `endpoint`.
-fn allows(subset: Option<&[SubsetEntry]>, endpoint: &Endpoint) -> bool {
-    let address = endpoint.address();
-    let same = |entry: &SubsetEntry| {
-        entry.ip.to_canonical() == address.ip() && entry.port.is_none_or(|port| port == address.port())
-    };
-    subset.is_none_or(|subset| subset.iter().any(same))
-}
-
 /// What a look at a pool says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -104,7 +95,7 @@ impl Seen {
     fn state(&self) -> State {
         match self {
             Self { ready: 0, .. } => State::Empty,
-            // The picker says that the subset has no endpoint.
+            // The picker says that none may serve the request.
             Self { eligible: 0, .. } => State::Open,
             _ if self.failing == self.eligible => State::Open,
             Self { fresh: 0, never: 0, .. } => State::Open,
@@ -113,19 +104,20 @@ impl Seen {
         }
     }
 
-    /// What is free at `endpoint`, if it is eligible.
+    /// What is free at the endpoint at `index`, if it is eligible.
     fn look(
         &mut self,
-        endpoint: &Endpoint,
-        subset: Option<&[SubsetEntry]>,
+        (snapshot, index): (&Snapshot, usize),
+        among: &Among<'_>,
         fullness: &Fullness,
         now: Instant,
     ) -> Option<Free> {
-        if !endpoint.ready {
+        if !snapshot.serves(index) {
             return None;
         }
         self.ready += 1;
-        if !allows(subset, endpoint) {
+        let endpoint = &snapshot.endpoints[index];
+        if !among.allows(endpoint) {
             return None;
         }
         self.eligible += 1;
@@ -145,8 +137,8 @@ impl Seen {
 pub(super) struct Wanted<'a> {
     /// Tokens of the request.
     pub(super) tokens: u32,
-    /// The only endpoints that may serve it.
-    pub(super) subset: Option<&'a [SubsetEntry]>,
+    /// What it is limited to.
+    pub(super) among: Among<'a>,
     /// Requests that were let through and are not counted at an endpoint yet.
     pub(super) ahead: u32,
 }
@@ -160,12 +152,13 @@ pub(super) fn fits(
     now: Instant,
     from: usize,
 ) -> Result<bool, State> {
-    let (before, after) = snapshot.endpoints.split_at(from % snapshot.endpoints.len().max(1));
+    let count = snapshot.endpoints.len();
+    let from = from % count.max(1);
     let mut seen = Seen::default();
     let mut free = 0;
-    for endpoint in after.iter().chain(before) {
-        if let Some(here) = seen.look(endpoint, wanted.subset, fullness, now)
-            && here.fits(tokens(wanted.tokens, endpoint, fullness))
+    for index in (from..count).chain(0..from) {
+        if let Some(here) = seen.look((snapshot, index), &wanted.among, fullness, now)
+            && here.fits(tokens(wanted.tokens, &snapshot.endpoints[index], fullness))
         {
             free += here.requests;
             if free > wanted.ahead {
@@ -198,9 +191,10 @@ impl Stock {
     /// Counts anew, keeping its memory.
     pub(super) fn take(&mut self, snapshot: Arc<Snapshot>, fullness: &Fullness, now: Instant) -> State {
         let mut seen = Seen::default();
-        let look = |endpoint| seen.look(endpoint, None, fullness, now).unwrap_or(Free::NOTHING);
+        let anyone = Among::default();
+        let look = |index| seen.look((&snapshot, index), &anyone, fullness, now).unwrap_or(Free::NOTHING);
         self.free.clear();
-        self.free.extend(snapshot.endpoints.iter().map(look));
+        self.free.extend((0..snapshot.endpoints.len()).map(look));
         self.total = self.free.iter().filter(|free| free.tokens > 0.0).map(|free| free.requests).sum();
         self.snapshot = snapshot;
         self.fullness = Some(*fullness);
@@ -224,17 +218,29 @@ impl Stock {
     }
 
     /// Takes one request's place at the emptiest endpoint that has room for it.
-    pub(super) fn reserve(&mut self, wanted: u32, subset: Option<&[SubsetEntry]>) -> bool {
-        let Some(fullness) = self.fullness else { return false };
-        if subset.is_some_and(|subset| self.of(Some(subset)).next().is_none()) {
-            return true;
+    pub(super) fn reserve(&mut self, wanted: u32, among: &Among<'_>) -> Reserved {
+        let Some(fullness) = self.fullness else { return Reserved::No };
+        let (mut best, mut eligible, mut others) = (None, false, false);
+        for (index, (free, endpoint)) in self.free.iter().zip(&self.snapshot.endpoints).enumerate() {
+            if !self.snapshot.serves(index) {
+                continue;
+            }
+            if !among.allows(endpoint) {
+                others |= free.requests > 0;
+                continue;
+            }
+            eligible = true;
+            if free.fits(tokens(wanted, endpoint, &fullness)) {
+                best = best.max(Some((free.requests, index)));
+            }
         }
-        let fitting = |(index, (free, endpoint)): (usize, (&Free, &Endpoint))| {
-            let room = allows(subset, endpoint) && free.fits(tokens(wanted, endpoint, &fullness));
-            room.then_some((free.requests, index))
+        let index = match best {
+            Some((_, index)) => index,
+            // The picker says that none may serve it.
+            None if !eligible => return Reserved::Yes,
+            None if others => return Reserved::Elsewhere,
+            None => return Reserved::No,
         };
-        let pairs = self.free.iter().zip(&self.snapshot.endpoints).enumerate();
-        let Some((_, index)) = pairs.filter_map(fitting).max() else { return false };
         let free = &mut self.free[index];
         free.requests -= 1;
         if free.tokens == f32::INFINITY {
@@ -243,11 +249,17 @@ impl Stock {
         }
         free.tokens -= wanted as f32;
         self.total -= 1;
-        true
+        Reserved::Yes
     }
+}
 
-    fn of(&self, subset: Option<&[SubsetEntry]>) -> impl Iterator<Item = (&Free, &Endpoint)> {
-        let pairs = self.free.iter().zip(&self.snapshot.endpoints);
-        pairs.filter(move |(_, endpoint)| endpoint.ready && allows(subset, endpoint))
-    }
+/// What comes of the wish for a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reserved {
+    /// It has one.
+    Yes,
+    /// All places that are free are at endpoints that may not serve it.
+    Elsewhere,
+    /// There is none.
+    No,
 }

@@ -1,6 +1,6 @@
 //! Whether one more waiting request may go: bounds on requests in flight, and what is free at the endpoints.
 
-use super::capacity::Stock;
+use super::capacity::{Reserved, Stock};
 use super::queue::{Room, Taken};
 use super::settings::Limits;
 use super::shed::Shed;
@@ -33,18 +33,19 @@ impl Room for Door<'_> {
         if self.in_flight >= bound(&self.limits, waiter.priority) {
             return Taken::Full;
         }
-        let subset = waiter.subset.as_deref();
-        let fits =
-            self.open || self.stock.total() > self.pending && self.stock.reserve(waiter.tokens, subset);
-        match fits {
-            true => {
+        let reserved = match self.open {
+            true => Reserved::Yes,
+            false if self.stock.total() > self.pending => self.stock.reserve(waiter.tokens, &waiter.among()),
+            false => Reserved::No,
+        };
+        match reserved {
+            Reserved::Yes => {
                 self.in_flight += 1;
                 Taken::Yes
             }
-            // What is free is not among its own endpoints.
-            false if subset.is_some() && self.stock.total() > self.pending => Taken::Elsewhere,
+            Reserved::Elsewhere => Taken::Elsewhere,
             // Also for one that is too large for what is free: smaller ones would keep it out for ever.
-            false => Taken::Full,
+            Reserved::No => Taken::Full,
         }
     }
 }

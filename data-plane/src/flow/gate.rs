@@ -19,6 +19,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
+use super::among::Among;
 use super::capacity::{self, BLIND, State, Stock, Wanted};
 use super::door::{Door, bound, over};
 use super::queue::{Due, Key, Left, Queue};
@@ -28,7 +29,6 @@ use super::ticket::Ticket;
 use super::waiter::Waiter;
 use super::waiting::Waiting;
 use crate::metrics::{Ended, FlowMetrics};
-use crate::picker::SubsetEntry;
 use crate::pool::{Pool, Snapshot};
 
 /// What a request says for its admission.
@@ -42,8 +42,8 @@ pub struct Request<'a> {
     pub tokens: u32,
     /// Bytes that are held while it waits.
     pub bytes: usize,
-    /// The only endpoints that may serve it.
-    pub subset: Option<&'a [SubsetEntry]>,
+    /// What it is limited to.
+    pub among: Among<'a>,
     /// How long its client waits, as far as it told.
     pub patience: Option<Duration>,
     /// When its first token should be there: among a tenant's requests, the earliest goes first.
@@ -231,7 +231,7 @@ impl Inner {
     fn fits(&self, snapshot: &Snapshot, request: &Request<'_>, settings: &Settings, now: Instant) -> bool {
         // It is the last of the pending itself.
         let ahead = self.pending.load(Relaxed).saturating_sub(1);
-        let wanted = Wanted { tokens: request.tokens, subset: request.subset, ahead };
+        let wanted = Wanted { tokens: request.tokens, among: request.among, ahead };
         let from = self.in_flight.load(Relaxed);
         match capacity::fits(snapshot, &wanted, &settings.fullness, now, from) {
             Ok(true) | Err(State::Open) => true,
@@ -258,14 +258,26 @@ impl Inner {
         settings: &Settings,
         now: Instant,
     ) -> Admission {
-        let empty = !snapshot.endpoints.iter().any(|endpoint| endpoint.ready);
+        let empty = !(0..snapshot.endpoints.len()).any(|index| snapshot.serves(index));
         let Request { priority, tenant, tokens, bytes, .. } = *request;
         let patience = request.patience.map(|patience| now + patience);
         let expected = request.target.map_or(settings.times.ttl, |target| target.min(settings.times.ttl));
         let due = now + request.patience.map_or(expected, |patience| patience.min(expected));
-        let subset = request.subset.map(Into::into);
+        let Among { subset, classes, prompt_tokens } = request.among;
         let times = settings.times;
-        let waiter = Waiter { priority, tenant, tokens, bytes, subset, arrived: now, due, times, patience };
+        let waiter = Waiter {
+            priority,
+            tenant,
+            tokens,
+            bytes,
+            subset: subset.map(Into::into),
+            classes: classes.into(),
+            prompt_tokens,
+            arrived: now,
+            due,
+            times,
+            patience,
+        };
         let mut answers = Answers::default();
         let mut shed = Vec::new();
         let (reply, answer) = oneshot::channel();

@@ -20,6 +20,7 @@
 //! | `x-envoy-upstream-rq-timeout-ms`, `grpc-timeout`, `x-stainless-timeout`, `x-stainless-read-timeout` | how long the client waits: the request is shed then |
 //! | `x-slo-ttft-ms`, `x-llm-d-slo-ttft-ms` | when the first token should be there: among a tenant's requests the earliest goes first |
 
+mod among;
 mod capacity;
 mod door;
 mod gate;
@@ -32,6 +33,7 @@ mod ticket;
 mod waiter;
 mod waiting;
 
+pub use among::Among;
 pub use gate::{Admission, Gate, Request};
 pub use settings::{Bounds, Fullness, Limits, Settings, Size, Times, kv};
 pub use shed::Shed;

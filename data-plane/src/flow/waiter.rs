@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::among::Among;
 use super::settings::Times;
 use crate::picker::SubsetEntry;
 
@@ -18,6 +19,10 @@ pub struct Waiter {
     pub bytes: usize,
     /// The only endpoints that may serve it.
     pub subset: Option<Box<[SubsetEntry]>>,
+    /// The only classes of accelerators that may serve it, separated by commas; empty: all.
+    pub classes: Box<str>,
+    /// Tokens of its prompt.
+    pub prompt_tokens: u32,
     /// When it began to wait.
     pub arrived: Instant,
     /// Its place among its tenant's requests: earlier first.
@@ -29,6 +34,11 @@ pub struct Waiter {
 }
 
 impl Waiter {
+    /// What it is limited to.
+    pub(super) fn among(&self) -> Among<'_> {
+        Among { subset: self.subset.as_deref(), classes: &self.classes, prompt_tokens: self.prompt_tokens }
+    }
+
     /// When it has waited long enough. `filled_at` is when the pool last got its first endpoint: who waited for that
     /// waits for room from then on. `empty`: the pool has none.
     pub(super) fn expires(&self, filled_at: Option<Instant>, empty: bool) -> Instant {

@@ -6,7 +6,7 @@
 //! within a tier: seconds (balanced: times a factor of dollars)
 //! ```
 
-use crate::accelerator::{Optimize, Policy, Profile, estimate, policy};
+use crate::accelerator::{Optimize, Profile, estimate, policy};
 
 use super::ask::Ask;
 use super::cost::Parts;
@@ -47,10 +47,8 @@ impl<'a> Aim<'a> {
             wishes.and_then(|w| w.optimize).or(policy.and_then(|p| p.optimize)).unwrap_or(by_priority);
         let ttft = wishes.and_then(|w| w.ttft_ms).or(policy.and_then(|p| p.ttft_ms));
         let itl = wishes.and_then(|w| w.itl_ms).or(policy.and_then(|p| p.itl_ms));
-        let list = |wished: Option<&'a String>, own: fn(&'a Policy) -> &'a str| {
-            wished.map(String::as_str).or(policy.map(own)).unwrap_or("")
-        };
-        let preferred = list(wishes.and_then(|w| w.preferred.as_ref()), |p| &p.preferred);
+        let preferred =
+            wishes.and_then(|w| w.preferred.as_deref()).or(policy.map(|p| &*p.preferred)).unwrap_or("");
         let patience = if ask.priority < 0 { PATIENCE } else { 1.0 };
         let seconds =
             |millis: Option<u32>, usual: f32| millis.map_or(usual, |ms| ms as f32 / 1e3) * patience * MARGIN;
@@ -59,7 +57,7 @@ impl<'a> Aim<'a> {
             optimize,
             ttft: seconds(ttft, TTFT),
             itl: seconds(itl, ITL),
-            required: list(wishes.and_then(|w| w.required.as_ref()), |p| &p.required),
+            required: policy::required(wishes, policy),
             preferred,
             prices: policy.map_or(&[], |policy| &policy.prices),
         }
@@ -67,7 +65,7 @@ impl<'a> Aim<'a> {
 
     /// Whether endpoints of `class` may be used.
     pub(super) fn allows(&self, class: &str) -> bool {
-        self.required.is_empty() || policy::position(self.required, class).is_some()
+        policy::allows(self.required, class)
     }
 
     /// The tier of a candidate of `class` on `devices`; the least goes first.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::pool::{Endpoint, Load, Role, Snapshot};
+use crate::pool::{Endpoint, Role, Snapshot};
 use crate::prefix::Matches;
 
 use super::aim::Aim;
@@ -116,12 +116,13 @@ impl Counts {
         if !endpoint.ready || !aim.allows(&endpoint.accelerator) {
             return;
         }
-        let load = endpoint.slot.load(now);
-        if !fits(endpoint, &load, need) {
+        let room = endpoint.room();
+        if u64::from(need.prompt_tokens) > room {
             self.too_small += 1;
-            self.largest = self.largest.max(room(endpoint, &load));
+            self.largest = self.largest.max(room);
             return;
         }
+        let load = endpoint.slot.load(now);
         let held_tokens = need.held(matches, &endpoint.slot);
         let cached_tokens = need.cached(held_tokens, &endpoint.slot);
         let profile = endpoint.profile();
@@ -160,21 +161,6 @@ impl Counts {
             false => Refusal::NoEndpoints,
         }
     }
-}
-
-/// Whether the prompt fits the endpoint at all, as far as its size is known: its KV cache, and its context, which holds
-/// one token of answer at least.
-pub(super) fn fits(endpoint: &Endpoint, load: &Load, need: &Need) -> bool {
-    u64::from(need.prompt_tokens) <= room(endpoint, load)
-}
-
-/// Prompt tokens that the endpoint can take.
-fn room(endpoint: &Endpoint, load: &Load) -> u64 {
-    let context = match endpoint.context_tokens {
-        0 => u64::MAX,
-        tokens => u64::from(tokens - 1),
-    };
-    load.kv_tokens.unwrap_or(u64::MAX).min(context)
 }
 
 /// The positions of the endpoints that `subset` names, each once, in order.

@@ -50,6 +50,12 @@ impl Snapshot {
         self.roles.get(index).copied().unwrap_or_default()
     }
 
+    /// Whether the endpoint at `index` takes requests: it is ready, and its part of the work is to answer.
+    #[must_use]
+    pub fn serves(&self, index: usize) -> bool {
+        self.endpoints[index].ready && self.role(index) == Role::Serve
+    }
+
     /// The endpoint at `index` of this snapshot.
     #[must_use]
     pub fn endpoint(&self, index: EndpointIx) -> &Endpoint {
@@ -105,6 +111,17 @@ impl Endpoint {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.slot.address()
+    }
+
+    /// Prompt tokens that it can take at all, as far as its size is known: its KV cache, and its context, which holds one
+    /// token of answer at least.
+    #[must_use]
+    pub fn room(&self) -> u64 {
+        let context = match self.context_tokens {
+            0 => u64::MAX,
+            tokens => u64::from(tokens - 1),
+        };
+        self.slot.kv_tokens().unwrap_or(u64::MAX).min(context)
     }
 
     /// Its expected speeds: the one place from which estimates take them.

@@ -30,6 +30,8 @@ fn mk_waiter(priority: i32, tenant: u64, now: Instant) -> Waiter {
         tokens: 10,
         bytes: 1,
         subset: None,
+        classes: "".into(),
+        prompt_tokens: 0,
         arrived: now,
         due: now + TIMES.ttl,
         times: TIMES,
