@@ -54,7 +54,7 @@ impl Run {
         let policy = Policy {
             body_limit: 1 << 20,
             decision_deadline: Duration::from_secs(2),
-            read_answers: 0.0,
+            read_answers: 1.0,
             fairness_header: None,
             admission: Settings { fullness: Fullness { queue: 0, kv: 0.9 }, ..Settings::default() },
         };
@@ -101,22 +101,23 @@ impl Run {
     }
 }
 
+fn with(headers: &[(&str, &str)], end_of_stream: bool) -> pb::HttpHeaders {
+    let header = |(name, value): &(&str, &str)| core::HeaderValue {
+        key: (*name).to_owned(),
+        raw_value: value.as_bytes().to_vec(),
+        ..core::HeaderValue::default()
+    };
+    let headers = core::HeaderMap { headers: headers.iter().map(header).collect() };
+    pb::HttpHeaders { headers: Some(headers), end_of_stream, ..pb::HttpHeaders::default() }
+}
+
 impl Client {
     fn send(&mut self, headers: &[(&str, &str)]) {
-        let header = |(name, value): &(&str, &str)| core::HeaderValue {
-            key: (*name).to_owned(),
-            raw_value: value.as_bytes().to_vec(),
-            ..core::HeaderValue::default()
-        };
-        let headers = core::HeaderMap { headers: headers.iter().map(header).collect() };
-        let request = pb::ProcessingRequest {
-            request: Some(Request::RequestHeaders(pb::HttpHeaders {
-                headers: Some(headers),
-                end_of_stream: true,
-                ..pb::HttpHeaders::default()
-            })),
-            ..pb::ProcessingRequest::default()
-        };
+        self.message(Request::RequestHeaders(with(headers, true)));
+    }
+
+    fn message(&mut self, request: Request) {
+        let request = pb::ProcessingRequest { request: Some(request), ..pb::ProcessingRequest::default() };
         let message = request.encode_to_vec();
         let mut frame = vec![0];
         frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
@@ -235,5 +236,34 @@ fn a_request_that_waited_too_long_is_told_so() {
         run.has(
             r#"signalbox_picker_requests_total{pool="ns/a",outcome="refused",reason="client-deadline"} 1"#,
         );
+    });
+}
+
+/// What the answer to a request that waited says of itself reaches all who learn from it.
+#[test]
+fn usage_is_learned_from() {
+    paused(async {
+        let run = Run::start().await;
+        let mut first = run.request(&[]).await;
+        assert!(first.is_picked().await);
+        let mut second = run.request(&[]).await;
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(run.counts(), (1, 1));
+        first.end();
+        assert!(second.is_picked().await);
+        let snapshot = run.lanes.pools().only().unwrap().snapshot();
+        let usual = snapshot.usual.output();
+        let headers = with(&[(":status", "200"), ("content-type", "application/json")], false);
+        second.message(Request::ResponseHeaders(headers));
+        assert!(matches!(second.reply().await, Some(Response::ResponseHeaders(_))));
+        let body = br#"{"usage":{"prompt_tokens":9,"completion_tokens":1000}}"#.to_vec();
+        second.message(Request::ResponseBody(pb::HttpBody {
+            body,
+            end_of_stream: true,
+            ..Default::default()
+        }));
+        assert!(matches!(second.reply().await, Some(Response::ResponseBody(_))));
+        assert!(snapshot.usual.output() > usual + 10.0, "{} after {usual}", snapshot.usual.output());
+        assert_eq!(run.counts(), (0, 0), "the end of the answer makes room");
     });
 }
