@@ -259,25 +259,9 @@ impl Inner {
         now: Instant,
     ) -> Admission {
         let empty = !(0..snapshot.endpoints.len()).any(|index| snapshot.serves(index));
-        let Request { priority, tenant, tokens, bytes, .. } = *request;
-        let patience = request.patience.map(|patience| now + patience);
-        let expected = request.target.map_or(settings.times.ttl, |target| target.min(settings.times.ttl));
-        let due = now + request.patience.map_or(expected, |patience| patience.min(expected));
-        let Among { subset, classes, prompt_tokens } = request.among;
+        let Request { priority, .. } = *request;
         let times = settings.times;
-        let waiter = Waiter {
-            priority,
-            tenant,
-            tokens,
-            bytes,
-            subset: subset.map(Into::into),
-            classes: classes.into(),
-            prompt_tokens,
-            arrived: now,
-            due,
-            times,
-            patience,
-        };
+        let waiter = Waiter::of(request, times, now);
         let mut answers = Answers::default();
         let mut shed = Vec::new();
         let (reply, answer) = oneshot::channel();

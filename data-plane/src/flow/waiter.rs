@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::among::Among;
+use super::gate::Request;
 use super::settings::Times;
 use crate::picker::SubsetEntry;
 
@@ -34,6 +35,25 @@ pub struct Waiter {
 }
 
 impl Waiter {
+    /// `request`, which begins to wait at `now`.
+    pub(super) fn of(request: &Request<'_>, times: Times, now: Instant) -> Self {
+        let Request { priority, tenant, tokens, bytes, among, patience, target } = *request;
+        let expected = target.map_or(times.ttl, |target| target.min(times.ttl));
+        Self {
+            priority,
+            tenant,
+            tokens,
+            bytes,
+            subset: among.subset.map(Into::into),
+            classes: among.classes.into(),
+            prompt_tokens: among.prompt_tokens,
+            arrived: now,
+            due: now + patience.map_or(expected, |patience| patience.min(expected)),
+            times,
+            patience: patience.map(|patience| now + patience),
+        }
+    }
+
     /// What it is limited to.
     pub(super) fn among(&self) -> Among<'_> {
         Among { subset: self.subset.as_deref(), classes: &self.classes, prompt_tokens: self.prompt_tokens }

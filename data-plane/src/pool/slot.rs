@@ -25,6 +25,7 @@ use crate::accelerator::{Calibration, Look};
 
 use super::load::{Load, Packed};
 use super::reading::{Adapters, Freshness, Reading};
+use super::work::Work;
 use crate::prefix::{Held, Index};
 
 /// A reading older than this does not correct our own counters.
@@ -40,17 +41,6 @@ const USUAL_KV_BLOCK: u32 = 16;
 /// The doubling of [`ERROR_PAUSE`] ends here: 2 s, so that an endpoint that works again is soon
 /// used again.
 const MAX_DOUBLINGS: u32 = 2;
-
-/// What one request adds to its endpoint.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Work {
-    /// Prompt tokens.
-    pub prompt_tokens: u32,
-    /// Prompt tokens that the endpoint has to compute.
-    pub prefill_tokens: u32,
-    /// Output tokens expected.
-    pub decode_tokens: u32,
-}
 
 /// The live numbers of one (address, port). Shared by every pool that contains it.
 #[derive(Debug)]
