@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use data_plane::accelerator::Totals;
 use data_plane::picker::{Ask, SubsetEntry, pick};
 use data_plane::pool::{Adapters, Pool, Pools, Reading};
 use proto::tier::v1::{Accelerator, Endpoint, EndpointState, PoolName, PoolSnapshot, WatchResponse};
@@ -44,6 +45,7 @@ fn pool(count: u32, now: Instant) -> Arc<Pool> {
             waiting: Some(0),
             kv_usage: Some(0.3),
             kv_tokens: Some(400_000),
+            totals: Totals::default(),
             adapters: Some(if index % 2 == 0 { adapters(&["sql", "chat"]) } else { adapters(&["law"]) }),
             ..Reading::default()
         };

@@ -34,6 +34,7 @@ pub fn router(admin: Admin) -> Router {
 
 async fn metrics(State(admin): State<Admin>) -> Response {
     let text = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    admin.lanes.observe();
     ([(CONTENT_TYPE, text)], admin.lanes.metrics.encode()).into_response()
 }
 
@@ -46,7 +47,7 @@ async fn ready(State(admin): State<Admin>) -> Response {
 }
 
 async fn pools(State(admin): State<Admin>) -> Json<Value> {
-    let in_flight = admin.lanes.in_flight();
+    let (in_flight, waiting) = (admin.lanes.in_flight(), admin.lanes.waiting());
     let pool = |pool: Arc<crate::pool::Pool>| {
         let key = pool.key().to_string();
         let snapshot = pool.snapshot();
@@ -58,6 +59,7 @@ async fn pools(State(admin): State<Admin>) -> Json<Value> {
         };
         json!({
             "inFlight": in_flight.get(&key).copied().unwrap_or(0),
+            "waiting": waiting.get(&key).copied().unwrap_or(0),
             "name": key,
             "revision": format!("{:016x}", snapshot.revision),
             "endpoints": snapshot.endpoints.iter().map(endpoint).collect::<Vec<_>>(),

@@ -3,6 +3,7 @@
 //! ```text
 //! source ─▶ Pools ◀─ scrape        ext_proc (9002), health (9003), admin (9090) ─▶ Lanes ─▶ Pools
 //! SIGTERM ─▶ NOT_SERVING ─ drain delay ─▶ GOAWAY, no new connections ─ streams end, or drain timeout ─▶ exit 0
+//!                                                                        (shortly before: 503 to those that wait)
 //! ```
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::extproc::connection::Service;
 use crate::extproc::health::Health;
 use crate::extproc::lane::Lanes;
 use crate::extproc::server::{self, Connections, Options, bind};
+use crate::learned;
 use crate::metrics::Metrics;
 use crate::pool::Pools;
 use crate::pool::source::{files, tier};
@@ -30,6 +32,8 @@ const EXT_PROC: &str = "ext-proc";
 const READINESS: Duration = Duration::from_millis(50);
 /// How soon the end of the parent process is noticed.
 const PARENT: Duration = Duration::from_millis(250);
+/// Before open streams are cut, requests that still wait are told so.
+const LAST_WORD: Duration = Duration::from_millis(500);
 /// How often a pools file is looked at.
 const POOLS_FILE: Duration = Duration::from_millis(500);
 
@@ -44,13 +48,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let health = Health::default();
     let mut tasks = TaskSet::default();
     let args = config.args.clone();
-    start(config, &health, &mut tasks).await?;
+    let lanes = start(config, &health, &mut tasks).await?;
     let why = tokio::select! {
         ended = tasks.ended() => return Err(unexpected(ended)),
         why = told => why,
     };
     tracing::info!(why, "draining");
-    drain(&args, &health, &mut tasks).await;
+    drain(&args, &health, &lanes, &mut tasks).await;
     Ok(())
 }
 
@@ -74,24 +78,38 @@ fn unexpected(ended: Ended) -> anyhow::Error {
     }
 }
 
-async fn drain(args: &Args, health: &Health, tasks: &mut TaskSet) {
+async fn drain(args: &Args, health: &Health, lanes: &Lanes, tasks: &mut TaskSet) {
     health.drain();
     tokio::time::sleep(args.drain_delay).await;
     health.close();
-    let open = async { while tasks.ended().await.name != EXT_PROC {} };
-    match tokio::time::timeout(args.drain_timeout, open).await {
+    let mut open = std::pin::pin!(async { while tasks.ended().await.name != EXT_PROC {} });
+    let waiting = args.drain_timeout.saturating_sub(LAST_WORD);
+    let mut ended = tokio::time::timeout(waiting, &mut open).await;
+    if ended.is_err() {
+        lanes.close();
+        ended = tokio::time::timeout(args.drain_timeout - waiting, &mut open).await;
+    }
+    match ended {
         Ok(()) => tracing::info!("drained"),
         Err(_) => tracing::warn!("drain timeout passed, open streams are cut"),
     }
 }
 
-async fn start(config: Config, health: &Health, tasks: &mut TaskSet) -> anyhow::Result<()> {
+async fn start(config: Config, health: &Health, tasks: &mut TaskSet) -> anyhow::Result<Arc<Lanes>> {
     let Config { args, source, policy, tls, workers } = config;
     let (ext_proc, plain, http) =
         tokio::try_join!(bind(args.listen), bind(args.health_listen), bind(args.metrics_listen))?;
     let metrics = Arc::new(Metrics::new());
     let pools = Pools::new(Instant::now());
     let lanes = Arc::new(Lanes::new(pools.clone(), policy, Arc::clone(&metrics)));
+    if let Some(path) = args.learned_file.clone() {
+        learned::restore(&pools, &path);
+        let pools = pools.clone();
+        tasks.spawn("learned", async move {
+            learned::keep(pools, path).await;
+            Ok(())
+        });
+    }
     start_source(source, &pools, tasks);
     let readiness = (health.clone(), pools.clone());
     tasks.spawn("readiness", async move { follow(readiness.0, readiness.1).await });
@@ -99,11 +117,16 @@ async fn start(config: Config, health: &Health, tasks: &mut TaskSet) -> anyhow::
         scrape::run(pools, ScrapeConfig::default(), Arc::default()).await;
         Ok(())
     });
+    let tended = Arc::clone(&lanes);
+    tasks.spawn("queues", async move {
+        tended.tend().await;
+        Ok(())
+    });
     start_servers(tasks, ext_proc, plain, Servers { lanes: &lanes, health, tls, workers });
-    let router = admin::router(Admin { lanes, health: health.clone() });
+    let router = admin::router(Admin { lanes: Arc::clone(&lanes), health: health.clone() });
     tasks.spawn("admin", async move { Ok(axum::serve(http, router).await?) });
     tracing::info!(ext_proc = %args.listen, health = %args.health_listen, metrics = %args.metrics_listen, "serving");
-    Ok(())
+    Ok(lanes)
 }
 
 struct Servers<'a> {

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser};
 
+use crate::flow::kv;
+use crate::flow::quantity::{bytes, duration};
 use crate::pool::PoolKey;
 use crate::telemetry::LogFormat;
 
@@ -31,6 +33,9 @@ pub struct Args {
     /// A file with pools, instead of a control plane.
     #[arg(long, value_name = "FILE", conflicts_with = "control_plane")]
     pub pools_file: Option<PathBuf>,
+    /// A file in which learned speeds of accelerators are kept over restarts. On a volume that outlives the Pod.
+    #[arg(long, value_name = "FILE")]
+    pub learned_file: Option<PathBuf>,
     /// The pools to serve, as namespace/name, separated by commas; all that the control plane offers when absent.
     #[arg(long, value_delimiter = ',', value_name = "NAMESPACE/NAME")]
     pub pools: Vec<PoolKey>,
@@ -54,12 +59,16 @@ pub struct Args {
     /// Longest time from the end of a request to its decision, such as 2s or 500ms.
     #[arg(long, default_value = "2s", value_parser = duration, value_name = "TIME")]
     pub decision_deadline: std::time::Duration,
-    /// Requests in flight per pool above which every further one gets 429.
+    /// Requests in flight per pool above which every further one waits (gets 429 with --queue=false).
     #[arg(long, default_value_t = 20_000)]
     pub max_in_flight: usize,
-    /// Requests in flight per pool above which those of a priority below 0 get 429; --max-in-flight when absent.
+    /// Requests in flight per pool above which those of a priority below 0 wait (get 429 with --queue=false);
+    /// --max-in-flight when absent.
     #[arg(long)]
     pub sheddable_in_flight: Option<usize>,
+    /// How requests wait.
+    #[command(flatten)]
+    pub queue: QueueArgs,
     /// After SIGTERM: time for gateways to notice that health is NOT_SERVING, while requests are still taken.
     #[arg(long, default_value = "3s", value_parser = duration, value_name = "TIME")]
     pub drain_delay: std::time::Duration,
@@ -80,49 +89,54 @@ pub struct Args {
     pub log_level: String,
 }
 
-/// A size in bytes: a number with an optional unit B, KiB, MiB or GiB.
-fn bytes(text: &str) -> Result<usize, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let unit: usize = match text[digits..].trim() {
-        "" | "B" => 1,
-        "KiB" | "Ki" => 1 << 10,
-        "MiB" | "Mi" => 1 << 20,
-        "GiB" | "Gi" => 1 << 30,
-        other => return Err(format!("unit {other:?} is not one of B, KiB, MiB, GiB")),
-    };
-    let number: usize =
-        text[..digits].parse().map_err(|_| "a number is missing, write for example 32MiB".to_owned())?;
-    number.checked_mul(unit).ok_or_else(|| "too large".to_owned())
-}
-
-/// A time: a number with the unit ms, s or m.
-fn duration(text: &str) -> Result<std::time::Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 =
-        text[..digits].parse().map_err(|_| "a number is missing, write for example 2s".to_owned())?;
-    let millis = match &text[digits..] {
-        "ms" => Some(number),
-        "s" => number.checked_mul(1000),
-        "m" => number.checked_mul(60_000),
-        other => return Err(format!("unit {other:?} is not one of ms, s, m")),
-    };
-    millis.map(std::time::Duration::from_millis).ok_or_else(|| "too large".to_owned())
+/// How requests wait. Annotations of an InferencePool change most of this for the pool.
+#[derive(Debug, Clone, clap::Args)]
+pub struct QueueArgs {
+    /// Let requests wait while their pool is full, highest priority first, tenants in turn.
+    /// Annotation signalbox.dev/queue: on or off.
+    #[arg(long, default_value_t = true, action = ArgAction::Set, value_name = "BOOL")]
+    pub queue: bool,
+    /// How long a request waits for room. Annotation signalbox.dev/queue-ttl.
+    #[arg(long, default_value = "25s", value_parser = duration, value_name = "TIME")]
+    pub queue_ttl: std::time::Duration,
+    /// How long a request waits for a pool that has no endpoint, such as one scaled to zero; 0s: not at all.
+    /// Annotation signalbox.dev/queue-wait-for-endpoints.
+    #[arg(long, default_value = "0s", value_parser = duration, value_name = "TIME")]
+    pub queue_wait_for_endpoints: std::time::Duration,
+    /// Bound on every wait, whatever annotations say; less than the gateway's ext_proc message timeout.
+    #[arg(long, default_value = "29s", value_parser = duration, value_name = "TIME")]
+    pub queue_longest_wait: std::time::Duration,
+    /// Requests that may wait in a pool; beyond, the lowest priority goes first.
+    /// Annotation signalbox.dev/queue-requests.
+    #[arg(long, default_value_t = 10_000)]
+    pub queue_requests: usize,
+    /// Bytes of requests that may wait in a pool. Annotation signalbox.dev/queue-bytes.
+    #[arg(long, default_value = "384MiB", value_parser = bytes, value_name = "SIZE")]
+    pub queue_bytes: usize,
+    /// Requests of one priority that may wait in a pool; beyond, the tenant with most goes first.
+    /// Annotation signalbox.dev/queue-band-requests.
+    #[arg(long, default_value_t = 5_000)]
+    pub queue_band_requests: usize,
+    /// Bytes of requests of one priority that may wait in a pool. Annotation signalbox.dev/queue-band-bytes.
+    #[arg(long, default_value = "256MiB", value_parser = bytes, value_name = "SIZE")]
+    pub queue_band_bytes: usize,
+    /// Requests that an endpoint takes beyond its batch before it counts as full.
+    /// Annotation signalbox.dev/endpoint-queue.
+    #[arg(long, default_value_t = 4)]
+    pub endpoint_queue: u32,
+    /// Use of its KV cache at which an endpoint counts as full, in percent.
+    /// Annotation signalbox.dev/endpoint-kv-percent.
+    #[arg(long, default_value = "90", value_parser = kv, value_name = "PERCENT")]
+    pub endpoint_kv_percent: f32,
+    /// Request header that names the tenant; x-gateway-inference-fairness-id or x-llm-d-inference-fairness-id when
+    /// absent. Tenants of one priority take turns while requests wait.
+    #[arg(long, value_name = "HEADER")]
+    pub fairness_header: Option<http::HeaderName>,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_and_times_have_units() {
-        assert_eq!(bytes("32MiB"), Ok(33_554_432));
-        assert_eq!(bytes("17"), Ok(17));
-        assert!(bytes("32MB").unwrap_err().contains("MiB"));
-        assert!(bytes("MiB").unwrap_err().contains("number"));
-        assert_eq!(duration("1500ms").unwrap().as_millis(), 1500);
-        assert_eq!(duration("2m").unwrap().as_secs(), 120);
-        assert!(duration("2").unwrap_err().contains("ms, s, m"));
-    }
 
     #[test]
     fn defaults_are_those_of_other_pickers() {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
 
-use crate::cli::Args;
+use crate::cli::{Args, QueueArgs};
 use crate::extproc::lane::Policy;
-use crate::flow::Limits;
+use crate::flow::{Bounds, Fullness, Limits, Settings, Size, Times};
 use crate::pool::source::tier::TierConfig;
 use crate::tls::{self, Acceptor};
 
@@ -70,19 +70,51 @@ impl Config {
             max_in_flight: args.max_in_flight,
             sheddable_in_flight: args.sheddable_in_flight.unwrap_or(args.max_in_flight),
         };
+        let policy = Policy {
+            body_limit: args.body_limit,
+            decision_deadline: args.decision_deadline,
+            read_answers: args.read_answers / 100.0,
+            fairness_header: args.queue.fairness_header.clone(),
+            admission: admission(&args.queue, limits)?,
+        };
         Ok(Self {
-            policy: Policy {
-                body_limit: args.body_limit,
-                decision_deadline: args.decision_deadline,
-                read_answers: args.read_answers / 100.0,
-                limits,
-            },
+            policy,
             workers: if args.workers == 0 { cores() } else { args.workers },
             source,
             tls,
             args,
         })
     }
+}
+
+fn admission(args: &QueueArgs, limits: Limits) -> anyhow::Result<Settings> {
+    ensure!(
+        !args.queue || !args.queue_ttl.is_zero(),
+        "--queue-ttl is 0, so that nothing could wait; raise it, or give --queue=false"
+    );
+    ensure!(
+        args.queue_ttl <= args.queue_longest_wait,
+        "--queue-ttl is above --queue-longest-wait; lower it, or raise the other together with the gateway's timeout"
+    );
+    ensure!(
+        args.queue_wait_for_endpoints <= args.queue_longest_wait,
+        "--queue-wait-for-endpoints is above --queue-longest-wait; lower it, or raise the other together with the \
+         gateway's timeout"
+    );
+    Ok(Settings {
+        queue: args.queue,
+        times: Times {
+            ttl: args.queue_ttl,
+            endpoints: args.queue_wait_for_endpoints,
+            longest: args.queue_longest_wait,
+        },
+        bounds: Bounds {
+            band: Size { requests: args.queue_band_requests, bytes: args.queue_band_bytes },
+            total: Size { requests: args.queue_requests, bytes: args.queue_bytes },
+        },
+        limits,
+        fullness: Fullness { queue: args.endpoint_queue, kv: args.endpoint_kv_percent },
+    })
 }
 
 fn source(args: &Args) -> anyhow::Result<Source> {
@@ -144,6 +176,9 @@ mod tests {
             (&["--pools-file", "x", "--read-answers", "101"], ["--read-answers", "from 0 to 100"]),
             (&["--pools-file", "x", "--read-answers", "NaN"], ["--read-answers", "from 0 to 100"]),
             (&["--pools-file", "x", "--max-in-flight", "0"], ["--max-in-flight", "raise"]),
+            (&["--pools-file", "x", "--queue-ttl", "0s"], ["--queue-ttl", "--queue=false"]),
+            (&["--pools-file", "x", "--queue-ttl", "1m"], ["--queue-ttl", "--queue-longest-wait"]),
+            (&["--pools-file", "x", "--queue-wait-for-endpoints", "2m"], ["-for-endpoints", "lower"]),
         ] {
             let args = Args::parse_from([&["picker"], args].concat());
             let error = format!("{:#}", Config::new(args).err().unwrap());

@@ -12,18 +12,21 @@ use std::{
 const MAY_USE: &[(&str, &[&str])] = &[
     // The core: synchronous, no I/O. (`pool::source` and `scrape` are the edges that feed it.)
     ("accelerator", &[]),
-    ("flow", &[]),
-    ("outcome", &["picker", "pool"]),
+    ("flow", &["accelerator", "metrics", "picker", "pool"]),
+    ("outcome", &["accelerator", "picker", "pool"]),
     ("picker", &["accelerator", "outcome", "pool", "prefix"]),
     ("pool", &["accelerator", "prefix", "tls"]),
     ("prefix", &[]),
-    ("request", &["pool"]),
+    ("request", &["accelerator", "pool"]),
+    // The core in virtual time; feeds pools as a control plane does.
+    ("simulate", &["accelerator", "outcome", "picker", "pool", "prefix"]),
     // Edges.
-    ("scrape", &["pool"]),
-    ("extproc", &["flow", "metrics", "outcome", "picker", "pool", "prefix", "request", "tls"]),
+    ("scrape", &["accelerator", "pool"]),
+    ("extproc", &["accelerator", "flow", "metrics", "outcome", "picker", "pool", "prefix", "request", "tls"]),
+    ("learned", &["accelerator", "pool"]),
     ("admin", &["extproc", "pool"]),
-    ("app", &["admin", "cli", "config", "extproc", "metrics", "pool", "scrape", "tasks", "tls"]),
-    ("cli", &["config", "pool", "telemetry"]),
+    ("app", &["admin", "cli", "config", "extproc", "learned", "metrics", "pool", "scrape", "tasks", "tls"]),
+    ("cli", &["config", "flow", "pool", "telemetry"]),
     ("config", &["cli", "extproc", "flow", "pool", "tls"]),
     ("metrics", &[]),
     ("tasks", &[]),
@@ -36,7 +39,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("envoy_types", &["extproc"]),
     ("h2", &["extproc"]),
     ("tonic", &["pool", "tls"]),
-    ("proto", &["pool"]),
+    ("proto", &["pool", "simulate"]),
     ("axum", &["admin", "app"]),
 ];
 

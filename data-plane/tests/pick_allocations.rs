@@ -1,8 +1,10 @@
-//! What a pick allocates: nothing.
+//! What a pick allocates: nothing. Nor does admission while nobody waits.
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use data_plane::flow::{Admission, Gate, Request, Settings};
+use data_plane::metrics::Metrics;
 use data_plane::picker::{Ask, pick};
 use data_plane::pool::{Pool, Pools, Reading};
 use proto::tier::v1::{Endpoint, EndpointState, PoolName, PoolSnapshot, WatchResponse};
@@ -65,4 +67,29 @@ fn a_prompt_that_is_known_everywhere_allocates_nothing() {
         }
     });
     assert_eq!(info.count_total, 0, "in 100 picks");
+}
+
+#[test]
+fn admission_allocates_nothing_while_nobody_waits() {
+    let now = Instant::now();
+    for count in [1, 100] {
+        let pool = pool(count);
+        let snapshot = pool.snapshot();
+        for endpoint in &snapshot.endpoints {
+            let reading = Reading { running: Some(3), waiting: Some(0), ..Reading::default() };
+            endpoint.slot.store(reading, now);
+        }
+        let metrics = Metrics::new();
+        let gate = Gate::new(Arc::clone(&pool), Settings::default(), Arc::default(), metrics.flow("ns/a"));
+        let request = Request { tokens: 900, bytes: 3_000, ..Request::default() };
+        // The pool's annotations are read once.
+        drop(gate.admit(&snapshot, &request, now));
+        let info = allocation_counter::measure(|| {
+            for _ in 0..100 {
+                let admission = gate.admit(&snapshot, &request, now);
+                assert!(matches!(admission, Admission::Admitted(_)));
+            }
+        });
+        assert_eq!(info.count_total, 0, "in 100 admissions to {count}");
+    }
 }

@@ -7,7 +7,7 @@ use data_plane::extproc::connection::Service;
 use data_plane::extproc::health::Health;
 use data_plane::extproc::lane::{Lanes, Policy};
 use data_plane::extproc::server::{self, Connections, Options};
-use data_plane::flow::Limits;
+use data_plane::flow::Settings;
 use data_plane::pool::Pools;
 use proto::tier::v1;
 
@@ -31,7 +31,8 @@ pub(crate) fn serve() -> anyhow::Result<()> {
             read_answers: 0.0,
             body_limit: 32 << 20,
             decision_deadline: Duration::from_secs(2),
-            limits: Limits { max_in_flight: 20_000, sheddable_in_flight: 20_000 },
+            fairness_header: None,
+            admission: Settings::default(),
         };
         let service = Service {
             lanes: Some(Arc::new(Lanes::new(pools, policy, Arc::default()))),

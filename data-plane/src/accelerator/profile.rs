@@ -4,6 +4,8 @@
 //! batch 1 by reading the weights, each further request by reading its KV cache and by its FLOPS. Other models shift
 //! all endpoints of a pool by about the same factor, and the picker compares endpoints of one pool.
 
+use serde::{Deserialize, Serialize};
+
 use super::datasheet::{self, Datasheet};
 
 /// Parameters of the reference model, in billions.
@@ -36,7 +38,7 @@ pub struct Hardware<'a> {
 }
 
 /// Expected speeds of one endpoint. All values are positive and finite.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
     /// Prompt tokens per second.
     pub prefill_tokens_per_s: f32,

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! Question ─ parse ─▶ model ─ objective ─▶ priority ─ gate ─▶ Ticket ─ rewrite ─▶ target ─ pick ─▶ endpoints, Outcome
+//!                                                       └─▶ Waits: asked again with the ticket, because the pool may be
+//!                                                           another by then
 //! ```
 
 use std::fmt::Write as _;
@@ -12,13 +14,14 @@ use super::lane::Lane;
 use super::prefiller;
 use super::refused::Refused;
 use super::session::{Answer, Question};
-use crate::flow::Ticket;
+use crate::accelerator::policy::required;
+use crate::flow::{Admission, Among, Request, Ticket, Waiting};
 use crate::outcome::Outcome;
 use crate::picker::{self, Ask, Refusal};
 use crate::pool::{Pool, Role, Snapshot};
 use crate::prefix::Chain;
 use crate::request::parse::{Inference, Piece, parse};
-use crate::request::{objective, rewrite, tokens};
+use crate::request::{Head, objective, rewrite, tokens};
 
 /// What is held while a request is in flight; dropped when it ends in whatever way.
 #[derive(Debug)]
@@ -42,23 +45,50 @@ pub enum Undecided {
     Unavailable(String),
 }
 
-/// Decides `question` for `pool`.
+/// What comes of a question.
+#[expect(clippy::large_enum_variant, reason = "one per request, taken apart at once; most are the large one")]
+#[derive(Debug)]
+pub enum Decision {
+    /// Where the request goes.
+    Picked(Answer, Guards),
+    /// The question is to be asked again with the ticket.
+    Waits(Waiting),
+}
+
+/// Decides `question` for `pool`; with the `ticket` of a request that waited.
 pub fn decide(
     pool: &Arc<Pool>,
     lane: &Lane,
     question: &Question<'_>,
+    ticket: Option<Ticket>,
     now: Instant,
     rng: &mut fastrand::Rng,
-) -> Result<(Answer, Guards), Undecided> {
+) -> Result<Decision, Undecided> {
     let snapshot = pool.snapshot();
     let found = parse(&question.head.path, question.body);
     let model = found.model.as_deref();
-    let priority = objective::priority(&snapshot, question.head.objective.as_deref(), model);
-    let ticket = lane.gate.admit(priority).map_err(|shed| Undecided::Refused(shed.into()))?;
+    let named = question.head.objective.as_deref();
+    let priority = objective::priority(&snapshot, named, model);
+    let policy = objective::policy(&snapshot, named, model);
     let target = target(&snapshot, question, &found, rng);
     let model = target.or(model).unwrap_or("");
-    let chain = chain(&found, model, question.body);
     let prompt_tokens = found.prompt.tokens(lane.tokens.ratio(model));
+    let admission = || {
+        let tokens = prompt_tokens.saturating_add(picker::expected_output(found.max_tokens, &snapshot.usual));
+        let Head { tenant, patience, .. } = *question.head;
+        let target = question.head.ttft_target();
+        let bytes = question.body.len();
+        let classes = required(Some(&question.head.wishes), Some(policy));
+        let among = Among { subset: question.subset, classes, prompt_tokens };
+        let request = Request { priority, tenant, tokens, bytes, among, patience, target };
+        lane.gate.admit(&snapshot, &request, now)
+    };
+    let mut ticket = match ticket.map_or_else(admission, Admission::Admitted) {
+        Admission::Admitted(ticket) => ticket,
+        Admission::Waits(waiting) => return Ok(Decision::Waits(waiting)),
+        Admission::Shed(shed) => return Err(Undecided::Refused(shed.into())),
+    };
+    let chain = chain(&found, model, question.body);
     let block_tokens = chain.block_tokens(prompt_tokens);
     let ask = Ask {
         model,
@@ -66,6 +96,9 @@ pub fn decide(
         max_tokens: found.max_tokens,
         priority,
         subset: question.subset,
+        stream: found.stream,
+        policy: Some(policy),
+        wishes: Some(&question.head.wishes),
         blocks: chain.blocks(),
         role: Role::Serve,
         block_tokens,
@@ -75,6 +108,7 @@ pub fn decide(
         refusal => Undecided::Refused(refusal.into()),
     })?;
     let (prefiller, prefill) = prefiller::choose(pool, &snapshot, &ask, &mut pick, now, rng);
+    ticket.placed();
     pick.outcome.sent(chain.into_blocks(), block_tokens);
     let mut endpoints = String::with_capacity(24 * pick.endpoints.len());
     for (i, endpoint) in pick.endpoints.iter().enumerate() {
@@ -85,7 +119,7 @@ pub fn decide(
     let restore = target.map(|target| rewrite::restore(question.body, found.model_at.clone(), target));
     let prompt = (found.prompt.other_tokens() == 0).then(|| (model.to_owned(), found.prompt.text()));
     let guards = Guards { outcome: pick.outcome, prefill, ticket, prompt };
-    Ok((Answer { endpoints, prefiller, body, restore }, guards))
+    Ok(Decision::Picked(Answer { endpoints, prefiller, body, restore }, guards))
 }
 
 /// The model to send the request on with, when it is another one. A body without a model has nothing to rewrite.

@@ -5,14 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
+use tokio::sync::Notify;
 
-use crate::flow::{Gate, Limits};
+use crate::flow::{Gate, Settings};
 use crate::metrics::{Metrics, PoolMetrics};
 use crate::pool::{Pool, Pools};
 use crate::request::tokens::Tokens;
 
+/// How soon a scrape or a snapshot is noticed by requests that wait. Endpoints are scraped every 50 ms.
+const TICK: Duration = Duration::from_millis(10);
+
 /// How requests are treated, the same for all pools.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Policy {
     /// Largest request body in bytes.
     pub body_limit: usize,
@@ -20,8 +24,10 @@ pub struct Policy {
     pub decision_deadline: Duration,
     /// Share (0..=1) of answers whose body is asked for to read its usage, where bodies are not sent here anyway.
     pub read_answers: f32,
-    /// Admission, per pool.
-    pub limits: Limits,
+    /// The request header that names the tenant, instead of the usual ones.
+    pub fairness_header: Option<http::HeaderName>,
+    /// Admission, where a pool's annotations do not say otherwise.
+    pub admission: Settings,
 }
 
 /// What the streams of one pool share.
@@ -44,6 +50,8 @@ pub struct Lanes {
     pub metrics: Arc<Metrics>,
     pools: Pools,
     lanes: RwLock<BTreeMap<String, Arc<Lane>>>,
+    /// Rung when a request begins to wait.
+    bell: Arc<Notify>,
 }
 
 /// A stream that names no pool that is known here; Envoy treats it as a picker that does not answer.
@@ -77,7 +85,7 @@ impl NoPool {
 impl Lanes {
     /// Lanes for `pools`.
     pub fn new(pools: Pools, policy: Policy, metrics: Arc<Metrics>) -> Self {
-        Self { policy, metrics, pools, lanes: RwLock::default() }
+        Self { policy, metrics, pools, lanes: RwLock::default(), bell: Arc::default() }
     }
 
     /// The pools.
@@ -92,9 +100,7 @@ impl Lanes {
             None => self.pools.only().ok_or(NoPool::Unnamed),
         };
         let pool = pool.map_err(|e| if self.pools.is_synced() { e } else { NoPool::NotSynced })?;
-        let key = pool.key().to_string();
-        let known = self.lanes.read().get(&key).cloned();
-        let lane = known.unwrap_or_else(|| self.open(key));
+        let lane = self.lane(&pool);
         Ok((pool, lane))
     }
 
@@ -103,13 +109,70 @@ impl Lanes {
         self.lanes.read().iter().map(|(key, lane)| (key.clone(), lane.gate.in_flight())).collect()
     }
 
-    fn open(&self, key: String) -> Arc<Lane> {
-        let mut lanes = self.lanes.write();
+    /// Requests that wait, by pool.
+    pub fn waiting(&self) -> BTreeMap<String, usize> {
+        self.lanes.read().iter().map(|(key, lane)| (key.clone(), lane.gate.waiting())).collect()
+    }
+
+    /// Lets waiting requests go as scrapes and snapshots make room for them, until dropped. Nothing is done while
+    /// nobody waits.
+    pub async fn tend(&self) {
+        loop {
+            self.bell.notified().await;
+            loop {
+                tokio::time::sleep(TICK).await;
+                let waiting: Vec<_> = self.all().into_iter().filter(|lane| lane.gate.waiting() > 0).collect();
+                if waiting.is_empty() {
+                    break;
+                }
+                let now = tokio::time::Instant::now().into_std();
+                waiting.iter().for_each(|lane| lane.gate.tick(now));
+            }
+        }
+    }
+
+    /// Refuses all requests that wait: the picker ends.
+    pub fn close(&self) {
+        self.all().iter().for_each(|lane| lane.gate.close());
+    }
+
+    /// Brings the gauges of the queues up to date, those of pools that are gone included.
+    pub fn observe(&self) {
+        self.sweep(&mut self.lanes.write());
+        // A pool that nobody asked for yet is shown too.
+        for pool in self.pools.all() {
+            self.lane(&pool);
+        }
+        let now = tokio::time::Instant::now().into_std();
+        self.all().iter().for_each(|lane| lane.gate.observe(now));
+    }
+
+    /// Drops the lanes of pools that are gone and have no requests.
+    fn sweep(&self, lanes: &mut BTreeMap<String, Arc<Lane>>) {
         lanes.retain(|key, lane| Arc::strong_count(lane) > 1 || self.pools.get(key).is_some());
-        let lane = |key: &String| Lane {
-            gate: Gate::new(self.policy.limits),
-            tokens: Tokens::default(),
-            metrics: self.metrics.pool(key),
+    }
+
+    fn all(&self) -> Vec<Arc<Lane>> {
+        self.lanes.read().values().cloned().collect()
+    }
+
+    fn lane(&self, pool: &Arc<Pool>) -> Arc<Lane> {
+        let key = pool.key().to_string();
+        let known = self.lanes.read().get(&key).cloned();
+        known.unwrap_or_else(|| self.open(key, pool))
+    }
+
+    fn open(&self, key: String, pool: &Arc<Pool>) -> Arc<Lane> {
+        let mut lanes = self.lanes.write();
+        self.sweep(&mut lanes);
+        let lane = |key: &String| {
+            let gate = Gate::new(
+                Arc::clone(pool),
+                self.policy.admission,
+                Arc::clone(&self.bell),
+                self.metrics.flow(key),
+            );
+            Lane { gate, tokens: Tokens::default(), metrics: self.metrics.pool(key) }
         };
         Arc::clone(lanes.entry(key).or_insert_with_key(|key| Arc::new(lane(key))))
     }
@@ -131,9 +194,13 @@ mod tests {
                 pools.apply(v1::WatchResponse { changed, synced: true, ..Default::default() }).is_empty()
             );
         };
-        let limits = Limits { max_in_flight: 9, sheddable_in_flight: 9 };
-        let policy =
-            Policy { body_limit: 1, read_answers: 0.0, decision_deadline: Duration::from_secs(1), limits };
+        let policy = Policy {
+            body_limit: 1,
+            decision_deadline: Duration::from_secs(1),
+            read_answers: 0.0,
+            fairness_header: None,
+            admission: Settings::default(),
+        };
         let lanes = Lanes::new(pools.clone(), policy, Arc::default());
         let reason = |named| lanes.of(named).map(|(pool, _)| pool.key().to_string()).map_err(|e| e.reason());
         assert_eq!(reason(None), Err("not-synced"));
@@ -146,5 +213,36 @@ mod tests {
         assert_eq!(reason(Some("ns/b")), Ok("ns/b".to_owned()));
         let (_, lane) = lanes.of(Some("ns/b")).unwrap();
         assert!(Arc::ptr_eq(&lane, &lanes.of(Some("ns/b")).unwrap().1), "one gate per pool");
+    }
+
+    #[test]
+    fn gauges_come_and_go_with_their_pools() {
+        let pools = Pools::new(std::time::Instant::now());
+        let name = v1::PoolName { namespace: "ns".to_owned(), name: "a".to_owned() };
+        let changed = vec![v1::PoolSnapshot { name: Some(name.clone()), ..Default::default() }];
+        pools.apply(v1::WatchResponse { changed, synced: true, ..Default::default() });
+        let policy = Policy {
+            body_limit: 1,
+            decision_deadline: Duration::from_secs(1),
+            read_answers: 0.0,
+            fairness_header: None,
+            admission: Settings::default(),
+        };
+        let lanes = Lanes::new(pools.clone(), policy, Arc::default());
+        for line in [
+            r#"signalbox_picker_queue_depth{pool="ns/a"} 0"#,
+            r#"signalbox_picker_saturation{pool="ns/a"} 1.0"#,
+            r#"llm_d_epp_flow_control_pool_saturation{inference_pool="a",namespace="ns",stage="effective"} 1.0"#,
+        ] {
+            lanes.observe();
+            assert!(
+                lanes.metrics.encode().contains(line),
+                "a pool that nobody asked for yet is shown: {line}"
+            );
+        }
+        pools.apply(v1::WatchResponse { removed: vec![name], ..Default::default() });
+        lanes.observe();
+        let text = lanes.metrics.encode();
+        assert!(!text.contains("queue_depth{") && !text.contains("saturation{"), "{text}");
     }
 }

@@ -24,6 +24,10 @@ pub struct Message {
 }
 
 /// One step of the HTTP exchange.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one per message, taken apart at once; a box would be an allocation"
+)]
 #[derive(Debug, PartialEq)]
 pub enum Event {
     /// The request's headers.
@@ -121,13 +125,14 @@ impl BodyMode {
 }
 
 impl Message {
-    /// Reads one ProcessingRequest. Fields that are not known are skipped.
-    pub fn decode(bytes: &Bytes) -> Result<Self, Malformed> {
+    /// Reads one ProcessingRequest. Fields that are not known are skipped. `tenant_header` names the tenant, instead of
+    /// the usual headers.
+    pub fn decode(bytes: &Bytes, tenant_header: Option<&str>) -> Result<Self, Malformed> {
         let mut message = Self { event: Event::Unknown, metadata: Metadata::default(), modes: None };
         let mut fields = Fields::of(bytes);
         while let Some((tag, value)) = fields.field()? {
             match tag {
-                2 => message.event = request_headers(bytes, value.bytes())?,
+                2 => message.event = request_headers(bytes, value.bytes(), tenant_header)?,
                 3 => message.event = response_headers(value.bytes())?,
                 4 => message.event = Event::RequestBody(chunk(bytes, value.bytes())?),
                 5 => message.event = Event::ResponseBody(chunk(bytes, value.bytes())?),
@@ -142,9 +147,10 @@ impl Message {
     }
 }
 
-fn request_headers(message: &Bytes, bytes: &[u8]) -> Result<Event, Malformed> {
+fn request_headers(message: &Bytes, bytes: &[u8], tenant_header: Option<&str>) -> Result<Event, Malformed> {
     let mut head = Head::default();
-    let end_of_stream = headers(bytes, |name, value| head.take(name, value, |v| message.slice_ref(v)))?;
+    let end_of_stream =
+        headers(bytes, |name, value| head.take(name, value, tenant_header, |v| message.slice_ref(v)))?;
     Ok(Event::RequestHeaders { head, end_of_stream })
 }
 

@@ -83,11 +83,11 @@ impl From<Refusal> for Refused {
 impl From<Shed> for Refused {
     fn from(shed: Shed) -> Self {
         Self {
-            status: 429,
+            status: shed.status(),
             reason: shed.reason(),
-            dropped_reason: "rejected-saturated",
+            dropped_reason: shed.dropped_reason(),
             message: shed.to_string(),
-            retry_after: Some(1),
+            retry_after: Some(shed.retry_after()),
         }
     }
 }
@@ -126,6 +126,55 @@ mod tests {
     fn retry_after_is_given_where_a_retry_may_help() {
         assert_eq!(Refused::from(Refusal::NoEndpoints).retry_after, Some(1));
         assert_eq!(Refused::from(Refusal::DoesNotFit { prompt_tokens: 2, largest: 1 }).retry_after, None);
-        assert_eq!(Refused::from(Shed::Saturated { in_flight: 2, bound: 1 }).status, 429);
+    }
+
+    #[test]
+    fn what_is_shed_says_so_in_status_reason_and_retry() {
+        let (waited, retry_after) = (std::time::Duration::from_millis(1500), 7);
+        for (shed, status, reason, dropped, kind, retry) in [
+            (Shed::Full { in_flight: 2, bound: 1 }, 429, "full", "rejected-saturated", "rate_limit_error", 1),
+            (
+                Shed::QueueFull { waiting: 9, retry_after },
+                429,
+                "queue-full",
+                "rejected-saturated",
+                "rate_limit_error",
+                7,
+            ),
+            (Shed::Saturated { retry_after }, 429, "saturated", "rejected-saturated", "rate_limit_error", 7),
+            (Shed::Displaced { retry_after }, 429, "displaced", "rejected-saturated", "rate_limit_error", 7),
+            (
+                Shed::Expired { waited, retry_after },
+                503,
+                "queue-timeout",
+                "rejected-ttl-expired",
+                "server_error",
+                7,
+            ),
+            (
+                Shed::ClientDeadline { waited, retry_after },
+                503,
+                "client-deadline",
+                "rejected-ttl-expired",
+                "server_error",
+                7,
+            ),
+            (
+                Shed::NoEndpoints { waited, retry_after },
+                503,
+                "no-endpoints",
+                "rejected-no-endpoints",
+                "server_error",
+                7,
+            ),
+            (Shed::ShuttingDown, 503, "shutting-down", "rejected-shutting-down", "server_error", 1),
+        ] {
+            let refused = Refused::from(shed);
+            assert_eq!((refused.status, refused.reason, refused.dropped_reason), (status, reason, dropped));
+            assert_eq!(refused.retry_after, Some(retry));
+            let body: serde_json::Value = serde_json::from_str(&refused.body()).unwrap();
+            assert_eq!(body["error"]["type"], kind);
+            assert_eq!(body["error"]["code"], reason.replace('-', "_"));
+        }
     }
 }

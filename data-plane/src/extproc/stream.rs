@@ -1,9 +1,12 @@
 //! One ext_proc call: DATA in, session, DATA out, all in the connection's own task.
 //!
+//! A request that has to wait for its turn waits here; nothing else of its call goes on meanwhile, but its end is seen.
+//!
 //! Replies are gathered while messages are at hand and sent as one piece of DATA. The next message is not read while
 //! more than [`UNSENT`] bytes of replies wait for Envoy to open its window.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
@@ -12,12 +15,14 @@ use bytes::{Buf, Bytes};
 use h2::server::SendResponse;
 use h2::{RecvStream, SendStream};
 
-use super::decide::{Guards, Undecided, decide};
+use super::decide::{Decision, Guards, Undecided, decide};
 use super::grpc::{self, BadFrame, Code, Deframer, Frames};
 use super::lane::{Lane, Lanes};
 use super::message::{Event, Message};
 use super::refused::Refused;
 use super::session::{Next, Seen, Session, Turn};
+use crate::flow::{Shed, Ticket, Waiting};
+use crate::outcome::Usage;
 use crate::pool::Pool;
 
 /// gRPC metadata that names the pool of a stream: "namespace/name".
@@ -26,6 +31,8 @@ pub const POOL_METADATA: &str = "x-signalbox-pool";
 const OVERHEAD: usize = 1 << 20;
 /// Replies that may wait for Envoy's window.
 const UNSENT: usize = 256 * 1024;
+/// What Envoy may send while a request waits. It sends nothing: the request has ended, and is not answered.
+const UNASKED: usize = 1 << 20;
 
 /// Serves one call of `ExternalProcessor/Process`.
 pub(super) async fn process(
@@ -49,8 +56,10 @@ pub(super) async fn process(
             .reading(policy.read_answers > 0.0 && fastrand::f32() < policy.read_answers),
         deframer: Deframer::new(policy.body_limit + OVERHEAD),
         deadline: policy.decision_deadline,
+        tenant_header: policy.fairness_header.as_ref().map(http::HeaderName::as_str),
         open: Open::count(&lane),
         guards: None,
+        usage: Usage::default(),
         out: Frames::default(),
         unsent: 0,
         pool,
@@ -84,12 +93,15 @@ impl Drop for Open {
     }
 }
 
-struct Call {
+struct Call<'a> {
     session: Session,
     deframer: Deframer,
     deadline: std::time::Duration,
+    tenant_header: Option<&'a str>,
     open: Open,
     guards: Option<Guards>,
+    /// What the response said of itself.
+    usage: Usage,
     out: Frames,
     unsent: usize,
     pool: Arc<Pool>,
@@ -97,20 +109,34 @@ struct Call {
     send: SendStream<Frames>,
 }
 
+/// The time, as the runtime has it.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
 type End = (Code, String);
 
-impl Call {
+/// Why a call is over before Envoy ended it.
+enum Over {
+    /// It is told so.
+    Ended(End),
+    /// Envoy reset it.
+    Reset(h2::Error),
+}
+
+impl Call<'_> {
     /// Until the stream ends; answers how. An error is a stream that Envoy reset.
     async fn run(&mut self) -> Result<End, h2::Error> {
         let mut turn = Turn::default();
         loop {
-            let at = Instant::now();
+            let at = now();
             loop {
                 let next = match self.deframer.message() {
                     Ok(None) => break,
-                    Ok(Some(bytes)) => match self.on_message(&bytes, at, &mut turn) {
+                    Ok(Some(bytes)) => match self.on_message(&bytes, at, &mut turn).await {
                         Ok(next) => next,
-                        Err(end) => return Ok(end),
+                        Err(Over::Ended(end)) => return Ok(end),
+                        Err(Over::Reset(error)) => return Err(error),
                     },
                     Err(BadFrame::Oversized) => {
                         self.open.decided = true;
@@ -138,16 +164,19 @@ impl Call {
     }
 
     /// Takes one message up to its replies.
-    fn on_message(&mut self, bytes: &Bytes, at: Instant, turn: &mut Turn) -> Result<Next, End> {
-        let Ok(message) = Message::decode(bytes) else {
-            return Err((Code::InvalidArgument, "not a ProcessingRequest".to_owned()));
+    async fn on_message(&mut self, bytes: &Bytes, at: Instant, turn: &mut Turn) -> Result<Next, Over> {
+        let Ok(message) = Message::decode(bytes, self.tenant_header) else {
+            return Err(Over::Ended((Code::InvalidArgument, "not a ProcessingRequest".to_owned())));
         };
         if let Event::RequestBody(chunk) = &message.event {
             self.open.lane.metrics.body_bytes.inc_by(chunk.data.len() as u64);
         }
         let mut next = self.session.on(message, turn);
         if next == Next::Decide {
-            next = self.decide(at, turn)?;
+            next = match self.decide(None, at, turn)? {
+                Ok(next) => next,
+                Err(waiting) => self.wait(waiting, turn).await?,
+            };
         } else if next == Next::Finish && !self.open.decided {
             self.open.decided = true;
             self.open.lane.metrics.refused(Refused::too_large(0).reason);
@@ -156,40 +185,91 @@ impl Call {
         Ok(next)
     }
 
-    fn decide(&mut self, at: Instant, turn: &mut Turn) -> Result<Next, End> {
+    /// Decides, or answers that the request has to wait.
+    fn decide(
+        &mut self,
+        ticket: Option<Ticket>,
+        at: Instant,
+        turn: &mut Turn,
+    ) -> Result<Result<Next, Waiting>, Over> {
         let lane = Arc::clone(&self.open.lane);
         let mut rng = fastrand::Rng::new();
-        let mut decision = decide(&self.pool, &lane, &self.session.question(), at, &mut rng);
-        let took = at.elapsed();
-        if took > self.deadline && decision.is_ok() {
+        let mut decision = decide(&self.pool, &lane, &self.session.question(), ticket, at, &mut rng);
+        let took = now().saturating_duration_since(at);
+        if took > self.deadline && matches!(decision, Ok(Decision::Picked(..))) {
             decision = Err(Undecided::Refused(Refused::deadline()));
         }
-        self.open.decided = true;
-        lane.metrics.decision.observe(took.as_secs_f64());
-        match decision {
-            Ok((answer, guards)) => {
+        let decided = match decision {
+            Ok(Decision::Waits(waiting)) => return Ok(Err(waiting)),
+            Ok(Decision::Picked(answer, guards)) => {
                 lane.metrics.picked.inc();
                 self.guards = Some(guards);
                 Ok(self.session.decided(Ok(answer), turn))
             }
-            Err(Undecided::Refused(refused)) => {
-                lane.metrics.refused(refused.reason);
-                tracing::debug!(pool = %self.pool.key(), reason = refused.reason, "refused");
-                Ok(self.session.decided(Err(refused), turn))
-            }
+            Err(Undecided::Refused(refused)) => Ok(self.refuse(refused, turn)),
             Err(Undecided::Unavailable(message)) => {
                 lane.metrics.refused("unavailable");
-                Err((Code::Unavailable, message))
+                Err(Over::Ended((Code::Unavailable, message)))
+            }
+        };
+        self.open.decided = true;
+        lane.metrics.decision.observe(took.as_secs_f64());
+        decided.map(Ok)
+    }
+
+    fn refuse(&mut self, refused: Refused, turn: &mut Turn) -> Next {
+        self.open.decided = true;
+        self.open.lane.metrics.refused(refused.reason);
+        tracing::debug!(pool = %self.pool.key(), reason = refused.reason, "refused");
+        self.session.decided(Err(refused), turn)
+    }
+
+    /// Decides when the request's turn has come. Dropping this, and the end of the call, give up its place.
+    async fn wait(&mut self, mut waiting: Waiting, turn: &mut Turn) -> Result<Next, Over> {
+        loop {
+            let ticket = match Box::pin(self.ticket(waiting)).await? {
+                Ok(ticket) => ticket,
+                Err(shed) => return Ok(self.refuse(shed.into(), turn)),
+            };
+            // The time in the queue is not the picker's to decide.
+            match self.decide(Some(ticket), now(), turn)? {
+                Ok(next) => return Ok(next),
+                Err(again) => waiting = again,
             }
         }
     }
 
+    /// Waits for the ticket, and for the end of the call.
+    async fn ticket(&mut self, waiting: Waiting) -> Result<Result<Ticket, Shed>, Over> {
+        let mut ticket = pin!(waiting.ticket());
+        let mut unasked = 0;
+        loop {
+            tokio::select! {
+                biased;
+                ticket = &mut ticket => return Ok(ticket),
+                data = self.read() => match data {
+                    None => return Err(Over::Ended((Code::Ok, String::new()))),
+                    Some(Err(error)) => return Err(Over::Reset(error)),
+                    Some(Ok(data)) => {
+                        unasked += data.len();
+                        if unasked > UNASKED {
+                            let why = "more was sent while the request waited";
+                            return Err(Over::Ended((Code::ResourceExhausted, why.to_owned())));
+                        }
+                        self.deframer.push(data);
+                    }
+                },
+            }
+        }
+    }
+
+    /// Tells the accounts what was seen.
     fn account(&mut self, seen: Seen) {
         let Some(Guards { outcome, prefill, prompt, .. }) = &mut self.guards else { return };
         match seen {
             Seen::Served(addr) => outcome.served(addr),
             Seen::FirstByte => {
-                outcome.first_byte(Instant::now());
+                outcome.first_byte(now());
                 *prefill = None;
             }
             Seen::Failed(status) => outcome.failed(status),
@@ -200,8 +280,16 @@ impl Call {
                 if let Some((model, text)) = prompt {
                     self.open.lane.tokens.learn(model, *text, usage.prompt_tokens);
                 }
+                self.usage = Usage {
+                    prompt_tokens: known(usage.prompt_tokens),
+                    cached_tokens: usage.cached_tokens,
+                    output_tokens: known(usage.output_tokens),
+                };
             }
-            Seen::Ended => self.guards = None,
+            Seen::Ended => {
+                outcome.ended(now(), self.usage);
+                self.guards = None;
+            }
         }
     }
 
@@ -242,3 +330,11 @@ impl Call {
         Ok(())
     }
 }
+
+/// A count that model servers give as 0 when they do not count.
+fn known(count: u32) -> Option<u32> {
+    Some(count).filter(|count| *count > 0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -21,8 +21,38 @@ pub(crate) use guard::InflightGuard;
 /// A first byte that comes sooner than this share of what was expected is response headers that the model server sent
 /// ahead of the first token (vLLM does for streams): it says nothing about prefill.
 const TOO_SOON: f32 = 0.25;
+/// The same for learning, where the expectation may be what is wrong.
+const FAR_TOO_SOON: f32 = 0.1;
+/// Outputs shorter than this say little about the time between tokens.
+const LEAST_OUTPUT: u32 = 8;
 /// One observation moves what is learned at most as if it had taken this many times the expected time.
 const LARGEST_RATIO: f32 = 16.0;
+
+/// What a pick expects of its request.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Expected {
+    /// Seconds to the first token.
+    pub ttft: f32,
+    /// Prompt tokens to compute.
+    pub tokens: u32,
+    /// Requests at the endpoint, this one included.
+    pub batch: f32,
+    /// Nothing is waited for: neither a slot nor other prompts.
+    pub at_once: bool,
+    /// The response is a stream, so that its first byte is its first token. Otherwise it is the whole.
+    pub stream: bool,
+}
+
+/// What a response says about itself, from its `usage`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Prompt tokens.
+    pub prompt_tokens: Option<u32>,
+    /// Those that the prefix cache held.
+    pub cached_tokens: Option<u32>,
+    /// Output tokens.
+    pub output_tokens: Option<u32>,
+}
 
 /// One request from its pick to its end. While it lives, the request counts as in flight at its endpoint; dropping it
 /// is the end, whatever the reason.
@@ -33,18 +63,21 @@ pub struct Outcome {
     picked_at: Instant,
     /// The latest time that the request's events told.
     seen: Instant,
-    expected: Duration,
+    expected: Expected,
     /// Prompt tokens that the endpoint was sent before, for learning from its report.
     held_tokens: u32,
     /// Blocks of the prompt, and their tokens.
     sent: (Vec<u64>, f32),
+    first_byte_at: Option<Instant>,
+    /// The first byte came when a first token may.
+    first_token: bool,
     elsewhere: bool,
-    answered: bool,
+    moved: bool,
     failed: bool,
 }
 
 impl Outcome {
-    pub(crate) fn new(pool: Arc<Pool>, guard: InflightGuard, now: Instant, expected: Duration) -> Self {
+    pub(crate) fn new(pool: Arc<Pool>, guard: InflightGuard, now: Instant, expected: Expected) -> Self {
         pool.counters().picks.fetch_add(1, Relaxed);
         Self {
             pool,
@@ -54,8 +87,10 @@ impl Outcome {
             expected,
             held_tokens: 0,
             sent: (Vec::new(), 0.0),
+            first_byte_at: None,
+            first_token: false,
             elsewhere: false,
-            answered: false,
+            moved: false,
             failed: false,
         }
     }
@@ -95,6 +130,7 @@ impl Outcome {
         if address == self.guard.slot().address() {
             return;
         }
+        self.moved = true;
         self.guard.slot().errored(self.seen);
         match self.pool.slot(address) {
             Some(slot) => {
@@ -117,17 +153,45 @@ impl Outcome {
     /// too soon are not used: see `TOO_SOON`.
     pub fn first_byte(&mut self, now: Instant) {
         self.seen = self.seen.max(now);
-        if std::mem::replace(&mut self.answered, true) {
+        if self.first_byte_at.is_some() {
             return;
         }
+        self.first_byte_at = Some(now);
         self.guard.answered();
         self.sent.0 = Vec::new();
-        let ratio = now.saturating_duration_since(self.picked_at).as_secs_f32()
-            / self.expected.as_secs_f32().max(1e-3);
+        let seconds = now.saturating_duration_since(self.picked_at).as_secs_f32();
+        let ratio = seconds / self.expected.ttft.max(1e-3);
         if ratio >= TOO_SOON && !self.elsewhere {
             self.guard.prefilled();
             self.guard.slot().learn_first_byte(ratio.min(LARGEST_RATIO));
         }
+        let Expected { at_once, stream, tokens, .. } = self.expected;
+        self.first_token = ratio >= FAR_TOO_SOON && stream && !self.moved && !self.elsewhere;
+        if self.first_token
+            && at_once
+            && let Some(calibration) = &*self.guard.slot().calibration()
+        {
+            calibration.first_token(tokens as f32, seconds, now);
+        }
+    }
+
+    /// The response ended well at `now`, and said `usage` of itself. What is learned: the time between tokens of a
+    /// stream whose first byte was its first token, and how long answers are.
+    pub fn ended(&mut self, now: Instant, usage: Usage) {
+        self.seen = self.seen.max(now);
+        let slot = self.guard.slot();
+        let calibration = slot.calibration();
+        let Some((calibration, output)) = calibration.as_ref().zip(usage.output_tokens) else { return };
+        if self.failed || self.moved {
+            return;
+        }
+        calibration.output(output as f32);
+        let Some(first) = self.first_byte_at.filter(|_| self.first_token && output >= LEAST_OUTPUT) else {
+            return;
+        };
+        let seconds = now.saturating_duration_since(first).as_secs_f32();
+        let batch = f32::midpoint(self.expected.batch, slot.in_flight() as f32);
+        calibration.pace(batch, seconds / (output - 1) as f32, now);
     }
 
     /// The response has `status`, or 0 when the endpoint gave none. 500 and above, and 0, are errors of the endpoint;
@@ -149,7 +213,7 @@ impl Outcome {
 
 impl Drop for Outcome {
     fn drop(&mut self) {
-        if self.answered && !self.failed {
+        if self.first_byte_at.is_some() && !self.failed {
             self.guard.slot().answered();
         }
     }

@@ -3,9 +3,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use proto::tier::v1;
+
+use super::Usage;
 use crate::picker::tests::{mk_endpoint, mk_pool};
 use crate::picker::{Ask, pick};
-use crate::pool::{Pool, Slot};
+use crate::pool::{Pool, Pools, Slot};
 
 fn slots(pool: &Pool) -> Vec<Arc<Slot>> {
     pool.snapshot().endpoints.iter().map(|endpoint| Arc::clone(&endpoint.slot)).collect()
@@ -18,6 +21,9 @@ const ASK: Ask<'static> = Ask {
     priority: 0,
     subset: None,
     role: crate::pool::Role::Serve,
+    stream: true,
+    policy: None,
+    wishes: None,
     blocks: &[],
     block_tokens: 0.0,
 };
@@ -85,6 +91,53 @@ fn errors_in_a_row_make_an_endpoint_avoided_and_answers_end_the_row() {
         assert_eq!(slot.is_failing(now), failing, "after {statuses:?}");
     }
     assert_eq!(pool.counters().failed.load(Relaxed), 5);
+}
+
+/// What one request teaches: samples of prefill and of decode, and the length of its answer.
+#[test]
+fn only_first_bytes_that_are_first_tokens_teach_speeds() {
+    let now = Instant::now();
+    let one = |stream: bool, share: f32, elsewhere: bool, failed: bool| {
+        let pools = Pools::new(now);
+        let endpoint = v1::Endpoint {
+            address: "10.0.0.1".into(),
+            port: 8000,
+            state: v1::EndpointState::Ready.into(),
+            accelerator: Some(v1::Accelerator { class: "nvidia-l4".into(), count: 1, memory_bytes: 0 }),
+            ..v1::Endpoint::default()
+        };
+        let name = Some(v1::PoolName { namespace: "ns".into(), name: "a".into() });
+        let changed =
+            vec![v1::PoolSnapshot { name, endpoints: vec![endpoint], ..v1::PoolSnapshot::default() }];
+        assert_eq!(pools.apply(v1::WatchResponse { changed, ..Default::default() }), Vec::<String>::new());
+        let pool = pools.only().unwrap();
+        let ask = Ask { stream, ..ASK };
+        let mut pick = pick(&pool, &ask, now, &mut fastrand::Rng::with_seed(1)).unwrap();
+        if elsewhere {
+            pick.outcome.prefilled_elsewhere();
+        }
+        let first = now + pick.expected_ttft.mul_f32(share);
+        pick.outcome.first_byte(first);
+        if failed {
+            pick.outcome.failed(503);
+        }
+        let usage = Usage { output_tokens: Some(101), ..Usage::default() };
+        pick.outcome.ended(first + Duration::from_secs(5), usage);
+        let snapshot = pool.snapshot();
+        let samples = snapshot.endpoints[0].calibration.group_samples();
+        (samples.map(|samples| samples > 0.0), snapshot.usual.output() < 200.0)
+    };
+    for (stream, share, elsewhere, failed, expected) in [
+        (true, 1.0, false, false, ([true, true], true)),
+        // Response headers ahead of the first token.
+        (true, 0.01, false, false, ([false, false], true)),
+        (true, 1.0, true, false, ([false, false], true)),
+        // The first byte is the whole answer.
+        (false, 1.0, false, false, ([false, false], true)),
+        (true, 1.0, false, true, ([true, false], false)),
+    ] {
+        assert_eq!(one(stream, share, elsewhere, failed), expected, "{stream} {share} {elsewhere} {failed}");
+    }
 }
 
 /// Many threads pick, move, answer, fail and drop at once; nothing is left over.

@@ -2,12 +2,9 @@
 
 use std::net::IpAddr;
 
+use crate::accelerator::{Policy, Usual, Wishes};
 use crate::pool::{Adapters, Role, Slot};
 use crate::prefix::Matches;
-
-/// Output tokens of a request that does not limit them further: the mean of published conversation traces is 211
-/// (Azure 2023), and limits that clients send are upper bounds, mostly far above what is generated.
-const USUAL_OUTPUT: u32 = 200;
 
 /// One request, as far as the choice of endpoint depends on it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,6 +21,12 @@ pub struct Ask<'a> {
     pub subset: Option<&'a [SubsetEntry]>,
     /// The only role that is picked.
     pub role: Role,
+    /// The response is a stream.
+    pub stream: bool,
+    /// Its objective's policy, or the pool's.
+    pub policy: Option<&'a Policy>,
+    /// What its headers want; goes before the policy.
+    pub wishes: Option<&'a Wishes>,
     /// Hashes of the prompt's blocks, each chained to the one before.
     pub blocks: &'a [u64],
     /// Prompt tokens of each of `blocks`.
@@ -37,6 +40,14 @@ pub struct SubsetEntry {
     pub ip: IpAddr,
     /// One port; none for every port.
     pub port: Option<u16>,
+}
+
+/// Output tokens expected of a request that wants at most `max_tokens`, where answers are `usual`.
+#[must_use]
+pub fn expected_output(max_tokens: Option<u32>, usual: &Usual) -> u32 {
+    // Limits that clients send are upper bounds, mostly far above what is generated.
+    let output = usual.output() as u32;
+    max_tokens.unwrap_or(output).min(output)
 }
 
 /// The numbers that costs are computed from.
@@ -54,11 +65,11 @@ pub(super) struct Need {
 }
 
 impl Need {
-    pub(super) fn of(ask: &Ask<'_>) -> Self {
+    pub(super) fn of(ask: &Ask<'_>, usual: &Usual) -> Self {
         Self {
             prompt_tokens: ask.prompt_tokens,
             prefill_tokens: ask.prompt_tokens,
-            decode_tokens: ask.max_tokens.unwrap_or(USUAL_OUTPUT).min(USUAL_OUTPUT),
+            decode_tokens: expected_output(ask.max_tokens, usual),
             block_tokens: ask.block_tokens,
             adapter: (!ask.model.is_empty()).then(|| Adapters::hash(ask.model.as_bytes())),
         }

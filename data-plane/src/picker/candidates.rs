@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
-use crate::pool::{Endpoint, Load, Role, Snapshot};
+use crate::pool::{Endpoint, Role, Snapshot};
 use crate::prefix::Matches;
 
+use super::aim::Aim;
 use super::ask::{Ask, Need, SubsetEntry};
 use super::refusal::Refusal;
 use super::{Scratch, cost};
@@ -22,8 +23,16 @@ pub(super) struct Candidate {
     pub(super) cached_tokens: u32,
     /// Avoided while others are not.
     pub(super) failing: bool,
+    /// Those of lower tiers are taken only when there are none of this.
+    pub(super) tier: u32,
+    /// So little is known of its kind that it is worth a try.
+    pub(super) unknown: bool,
     /// Requests over useful batch.
     pub(super) busy: f32,
+    /// Requests that it has, of whoever.
+    pub(super) requests: f32,
+    /// A slot is free, and no prompt is being computed.
+    pub(super) at_once: bool,
     /// Seconds to the first token.
     pub(super) ttft: f32,
     /// Seconds that the picker compares.
@@ -33,9 +42,9 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
-    /// What candidates are ordered by: those that do not fail first, then by cost.
-    pub(super) fn rank(&self) -> (bool, f32) {
-        (self.failing, self.cost)
+    /// What candidates are ordered by: those that do not fail first, then by tier and cost.
+    pub(super) fn rank(&self) -> (bool, u32, f32) {
+        (self.failing, self.tier, self.cost)
     }
 
     /// Whether it comes before `other`.
@@ -55,20 +64,21 @@ pub(super) fn collect(
     let Scratch { indices, candidates, matches } = scratch;
     candidates.clear();
     let mut counts = Counts::default();
+    let aim = Aim::of(ask);
     match ask.subset {
         None => {
             for (index, endpoint) in snapshot.endpoints.iter().enumerate() {
                 if snapshot.role(index) != ask.role {
                     continue;
                 }
-                counts.offer(candidates, matches, index as u32, endpoint, need, now);
+                counts.offer(candidates, matches, index as u32, endpoint, (need, &aim), now);
             }
         }
         Some(subset) => {
             in_subset(snapshot, subset, indices);
             for index in indices.iter().filter(|index| snapshot.role(**index as usize) == ask.role) {
                 let endpoint = &snapshot.endpoints[*index as usize];
-                counts.offer(candidates, matches, *index, endpoint, need, now);
+                counts.offer(candidates, matches, *index, endpoint, (need, &aim), now);
             }
         }
     }
@@ -100,21 +110,24 @@ impl Counts {
         matches: &Matches,
         index: u32,
         endpoint: &Endpoint,
-        need: &Need,
+        (need, aim): (&Need, &Aim<'_>),
         now: Instant,
     ) {
-        if !endpoint.ready {
+        if !endpoint.ready || !aim.allows(&endpoint.accelerator) {
+            return;
+        }
+        let room = endpoint.room();
+        if u64::from(need.prompt_tokens) > room {
+            self.too_small += 1;
+            self.largest = self.largest.max(room);
             return;
         }
         let load = endpoint.slot.load(now);
-        if !fits(&load, need) {
-            self.too_small += 1;
-            self.largest = self.largest.max(load.kv_tokens.unwrap_or(0));
-            return;
-        }
         let held_tokens = need.held(matches, &endpoint.slot);
         let cached_tokens = need.cached(held_tokens, &endpoint.slot);
-        let parts = cost::parts(endpoint.profile(), &load, &need.at(cached_tokens));
+        let profile = endpoint.profile();
+        let parts = cost::parts(&profile, &load, &need.at(cached_tokens));
+        let device = (endpoint.accelerator.as_str(), endpoint.calibration.key().count);
         let adapter = need.adapter.map_or(0.0, |adapter| {
             let held = endpoint.slot.adapters();
             let held = held.as_deref();
@@ -127,9 +140,13 @@ impl Counts {
             held_tokens,
             cached_tokens,
             failing: endpoint.slot.is_failing(now),
-            busy: load.requests() / endpoint.profile().useful_batch,
+            tier: aim.tier(device, &profile, &parts, load.requests() + 1.0),
+            unknown: load.own == 0 && endpoint.calibration.is_unknown(now),
+            busy: load.requests() / profile.useful_batch,
+            requests: load.requests(),
+            at_once: parts.slot_wait <= 0.0 && parts.prefill_wait <= 0.0,
             ttft: parts.ttft(),
-            cost: parts.total(),
+            cost: parts.total() * aim.factor(device, &profile),
             adapter,
         });
     }
@@ -144,11 +161,6 @@ impl Counts {
             false => Refusal::NoEndpoints,
         }
     }
-}
-
-/// Whether the prompt fits the endpoint at all, as far as its size is known.
-pub(super) fn fits(load: &Load, need: &Need) -> bool {
-    load.kv_tokens.is_none_or(|tokens| u64::from(need.prompt_tokens) <= tokens)
 }
 
 /// The positions of the endpoints that `subset` names, each once, in order.

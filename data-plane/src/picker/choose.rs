@@ -8,6 +8,10 @@ use super::candidates::Candidate;
 /// Costs within this share, plus [`NEAR_SECONDS`], of the least are equal.
 const NEAR_SHARE: f32 = 0.03;
 const NEAR_SECONDS: f32 = 0.001;
+/// One pick in this many tries an idle endpoint of a kind that is not known, if there is one.
+const TRIES: usize = 16;
+/// Kinds that are expected to take this many times as long are not tried.
+const WORTH_TRYING: f32 = 32.0;
 /// Near ties that are compared.
 const DRAWN: usize = 3;
 
@@ -19,8 +23,13 @@ pub(super) fn first(candidates: &[Candidate], rng: &mut fastrand::Rng) -> usize 
             best = *candidate;
         }
     }
+    if let Some(index) = attempt(candidates, &best, rng) {
+        return index;
+    }
     let limit = best.cost.mul_add(1.0 + NEAR_SHARE, NEAR_SECONDS);
-    let near = |candidate: &Candidate| candidate.failing == best.failing && candidate.cost <= limit;
+    let near = |candidate: &Candidate| {
+        (candidate.failing, candidate.tier) == (best.failing, best.tier) && candidate.cost <= limit
+    };
 
     // A reservoir: each of the near candidates is drawn with the same chance.
     let mut drawn = [0_usize; DRAWN];
@@ -49,6 +58,20 @@ pub(super) fn first(candidates: &[Candidate], rng: &mut fastrand::Rng) -> usize 
         }
     }
     choice
+}
+
+/// An endpoint to learn from, now and then: what is thought to be slow is never picked, and what is never picked stays
+/// thought to be slow.
+fn attempt(candidates: &[Candidate], best: &Candidate, rng: &mut fastrand::Rng) -> Option<usize> {
+    let worth = |candidate: &Candidate| {
+        candidate.unknown && candidate.failing == best.failing && candidate.cost <= best.cost * WORTH_TRYING
+    };
+    let count = candidates.iter().filter(|candidate| worth(candidate)).count();
+    if count == 0 || rng.usize(..TRIES) != 0 {
+        return None;
+    }
+    let nth = rng.usize(..count);
+    candidates.iter().enumerate().filter(|(_, candidate)| worth(candidate)).nth(nth).map(|(index, _)| index)
 }
 
 /// Names up to `count` others than `first` to `each`, best first. The order of `candidates` is lost.

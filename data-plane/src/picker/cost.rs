@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! time to first token = slot_wait + prefill_wait + prefill + pressure + adapter
-//! total               = time to first token + SHARE · (decode + crowding)
+//! total               = time to first token + SHARE · (decode + crowding) + burden
 //! ```
 
 use crate::accelerator::{Profile, estimate};
@@ -14,6 +14,8 @@ use super::ask::Need;
 /// the others. Measured in `tests/fleet.rs` on speeds 1:2:4 at 80 % load: 0.5 gives 0.62 s to the first token and 3.2 s in
 /// all (medians), 0.15 gives 0.09 s and 2.2 s; less than that trades the tail of the total for nothing.
 const DECODE_SHARE: f32 = 0.15;
+/// Seconds that a second of prefill takes from each running request: both share the accelerator.
+const INTERFERENCE: f32 = 0.1;
 /// Fullness of the KV cache beyond which `pressure` grows no further.
 const FULLEST: f32 = 1.2;
 /// Loading a LoRA adapter into a free place (tens to hundreds of megabytes from host memory or disk).
@@ -34,6 +36,8 @@ pub struct Parts {
     pub decode: f32,
     /// What it costs the requests that run beside it.
     pub crowding: f32,
+    /// What it costs those that are expected to come while it holds up the endpoint.
+    pub burden: f32,
     /// Preemption and waiting for room in the KV cache.
     pub pressure: f32,
     /// Loading its LoRA adapter.
@@ -50,7 +54,7 @@ impl Parts {
     /// What the picker compares.
     #[must_use]
     pub fn total(&self) -> f32 {
-        DECODE_SHARE.mul_add(self.decode + self.crowding, self.ttft())
+        DECODE_SHARE.mul_add(self.decode + self.crowding, self.ttft() + self.burden)
     }
 }
 
@@ -66,12 +70,19 @@ pub(super) fn parts(profile: &Profile, load: &Load, need: &Need) -> Parts {
     let prefill_wait = estimate::prefill(profile, load.prefill_tokens as f32).min(load.prefill_clear_s);
     let prefill = prefill(profile, need);
     let decode = estimate::decode(profile, output, running + 1.0);
+    let slot_wait = estimate::slot_wait(profile, requests, slots, others_output);
+    // By Little's law, requests come here at this rate. Those that come before the prompt is computed wait for it, and
+    // those that come while all slots are taken wait for its slot. Long prompts thereby go to where they are short.
+    let rate = requests / (prefill + decode);
+    let burden = rate * (prefill * (prefill_wait + prefill) + slot_wait * (prefill + decode) / slots);
     Parts {
-        slot_wait: estimate::slot_wait(profile, requests, slots, others_output),
+        slot_wait,
         prefill_wait,
         prefill,
         decode,
-        crowding: estimate::crowding(profile, running, others_output),
+        crowding: INTERFERENCE
+            .mul_add(running * prefill, estimate::crowding(profile, running, others_output)),
+        burden,
         pressure: pressure(profile, load, need, prefill + decode, others_output, running),
         adapter: 0.0,
     }

@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use crate::pool::{Endpoint, Freshness, Load, Pool};
 
+use super::SubsetEntry;
 use super::ask::{Ask, Need};
 use super::cost::{self, Parts};
-use super::{SubsetEntry, candidates};
+use crate::accelerator::policy;
 use crate::prefix::Matches;
 
 /// What the picker thinks of one endpoint for one request.
@@ -44,7 +45,9 @@ pub enum Verdict {
     OtherRole,
     /// The request is limited to others.
     OutsideSubset,
-    /// The prompt is larger than its KV cache.
+    /// The request is limited to other classes of accelerators.
+    OtherClass,
+    /// The prompt is larger than its KV cache, or than its context.
     DoesNotFit,
 }
 
@@ -52,7 +55,7 @@ pub enum Verdict {
 #[must_use]
 pub fn explain(pool: &Pool, ask: &Ask<'_>, now: Instant) -> Vec<Explained> {
     let snapshot = pool.peek();
-    let need = Need::of(ask);
+    let need = Need::of(ask, &snapshot.usual);
     let mut matches = Matches::default();
     pool.prefixes().lookup(ask.blocks, &mut matches);
     let holds = |endpoint: &Endpoint| {
@@ -67,7 +70,7 @@ pub fn explain(pool: &Pool, ask: &Ask<'_>, now: Instant) -> Vec<Explained> {
         .map(|(index, endpoint)| {
             let load = endpoint.slot.load(now);
             let cached_tokens = need.cached(need.held(&matches, &endpoint.slot), &endpoint.slot);
-            let mut parts = cost::parts(endpoint.profile(), &load, &need.at(cached_tokens));
+            let mut parts = cost::parts(&endpoint.profile(), &load, &need.at(cached_tokens));
             if let Some(adapter) = need.adapter.filter(|_| is_adapter) {
                 parts.adapter = cost::adapter(endpoint.slot.adapters().as_deref(), adapter);
             }
@@ -75,7 +78,7 @@ pub fn explain(pool: &Pool, ask: &Ask<'_>, now: Instant) -> Vec<Explained> {
                 address: endpoint.address(),
                 accelerator: endpoint.accelerator.clone(),
                 verdict: match snapshot.role(index) == ask.role {
-                    true => verdict(endpoint, &load, ask.subset, &need, now),
+                    true => verdict(endpoint, ask, now),
                     false => Verdict::OtherRole,
                 },
                 freshness: endpoint.slot.freshness(now),
@@ -93,22 +96,18 @@ pub fn explain(pool: &Pool, ask: &Ask<'_>, now: Instant) -> Vec<Explained> {
     explained
 }
 
-fn verdict(
-    endpoint: &Endpoint,
-    load: &Load,
-    subset: Option<&[SubsetEntry]>,
-    need: &Need,
-    now: Instant,
-) -> Verdict {
+fn verdict(endpoint: &Endpoint, ask: &Ask<'_>, now: Instant) -> Verdict {
     let address = endpoint.address();
     let names = |entry: &SubsetEntry| {
         entry.ip.to_canonical() == address.ip() && entry.port.is_none_or(|port| port == address.port())
     };
     if !endpoint.ready {
         Verdict::Draining
-    } else if subset.is_some_and(|subset| !subset.iter().any(names)) {
+    } else if ask.subset.is_some_and(|subset| !subset.iter().any(names)) {
         Verdict::OutsideSubset
-    } else if !candidates::fits(load, need) {
+    } else if !policy::allows(policy::required(ask.wishes, ask.policy), &endpoint.accelerator) {
+        Verdict::OtherClass
+    } else if u64::from(ask.prompt_tokens) > endpoint.room() {
         Verdict::DoesNotFit
     } else if endpoint.slot.is_failing(now) {
         Verdict::Failing

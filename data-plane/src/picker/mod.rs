@@ -6,8 +6,10 @@
 //!                                                                                └ then fallbacks, by cost
 //! ```
 //!
-//! Nothing is locked but single blocks of the prefix index, and nothing is allocated per endpoint: costs go to a scratch that each thread keeps.
+//! Nothing is locked but single blocks of the prefix index, and nothing is allocated per endpoint: costs go to a scratch
+//! that each thread keeps.
 
+mod aim;
 mod ask;
 mod candidates;
 mod choose;
@@ -25,11 +27,11 @@ use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
-use crate::outcome::{InflightGuard, Outcome};
+use crate::outcome::{Expected, InflightGuard, Outcome};
 use crate::pool::{Pool, Snapshot, Work};
 use crate::prefix::Matches;
 
-pub use ask::{Ask, SubsetEntry};
+pub use ask::{Ask, SubsetEntry, expected_output};
 pub use cost::Parts;
 pub use refusal::Refusal;
 
@@ -83,7 +85,7 @@ fn pick_in(
     now: Instant,
     rng: &mut fastrand::Rng,
 ) -> Result<Pick, Refusal> {
-    let need = Need::of(ask);
+    let need = Need::of(ask, &snapshot.usual);
     pool.prefixes().lookup(ask.blocks, &mut scratch.matches);
     let mut repicks = 0;
     loop {
@@ -92,9 +94,10 @@ fn pick_in(
         let first = choose::first(candidates, rng);
         let choice = candidates[first];
         let endpoint = &snapshot.endpoints[choice.index as usize];
+        let need = need.at(choice.cached_tokens);
         let work = Work {
             prompt_tokens: need.prompt_tokens,
-            prefill_tokens: need.at(choice.cached_tokens).prefill_tokens,
+            prefill_tokens: need.prefill_tokens,
             decode_tokens: need.decode_tokens,
         };
         let (mut guard, before) = InflightGuard::claim(Arc::clone(&endpoint.slot), work);
@@ -103,7 +106,7 @@ fn pick_in(
             pool.counters().repicks.fetch_add(1, Relaxed);
             continue;
         }
-        let prefill = cost::prefill(endpoint.profile(), &need.at(choice.cached_tokens));
+        let prefill = cost::prefill(&endpoint.profile(), &need);
         guard.queue(Duration::from_secs_f32(prefill), now);
         let mut endpoints = SmallVec::new();
         endpoints.push(endpoint.address());
@@ -115,7 +118,14 @@ fn pick_in(
             held.record(ask.blocks, ask.block_tokens, endpoint.slot.kv_tokens());
         }
         let expected_ttft = Duration::from_secs_f32(choice.ttft);
-        let outcome = Outcome::new(Arc::clone(pool), guard, now, expected_ttft).expecting(choice.held_tokens);
+        let expected = Expected {
+            ttft: choice.ttft,
+            tokens: need.prefill_tokens,
+            batch: choice.requests + 1.0,
+            at_once: choice.at_once,
+            stream: ask.stream,
+        };
+        let outcome = Outcome::new(Arc::clone(pool), guard, now, expected).expecting(choice.held_tokens);
         return Ok(Pick { endpoints, outcome, expected_ttft, cached_tokens: choice.cached_tokens });
     }
 }

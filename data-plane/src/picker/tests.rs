@@ -5,16 +5,19 @@ use std::time::{Duration, Instant};
 
 use super::explain::{Verdict, explain};
 use super::*;
-use crate::accelerator::{Hardware, Profile, profile_of};
+use crate::accelerator::{Calibration, Hardware, Profile, profile_of};
 use crate::pool::{Adapters, Endpoint, Reading, Slot};
 
 mod fleet;
+mod policy;
 mod prefix;
 
 /// An endpoint before it has a slot.
 pub(crate) struct MkEndpoint {
     address: SocketAddr,
     profile: Profile,
+    class: &'static str,
+    context: u32,
     ready: bool,
 }
 
@@ -23,19 +26,20 @@ pub(crate) fn mk_endpoint(host: u8) -> MkEndpoint {
     mk_class(host, "nvidia-h100-80gb")
 }
 
-fn mk_class(host: u8, class: &str) -> MkEndpoint {
+fn mk_class(host: u8, class: &'static str) -> MkEndpoint {
     let profile = profile_of(Hardware { class, count: 1, memory_bytes: 0 });
-    MkEndpoint { address: addr(host), profile, ready: true }
+    MkEndpoint { address: addr(host), profile, class, context: 0, ready: true }
 }
 
 pub(crate) fn mk_pool(epoch: Instant, endpoints: Vec<MkEndpoint>) -> Arc<Pool> {
-    let endpoint = |MkEndpoint { address, profile, ready }: MkEndpoint| Endpoint {
+    let endpoint = |MkEndpoint { address, profile, class, context, ready }: MkEndpoint| Endpoint {
         slot: Arc::new(Slot::new(address, epoch)),
-        seed: profile,
+        calibration: Arc::new(Calibration::fixed(profile)),
         ready,
         engine: String::new(),
+        context_tokens: context,
         pod: String::new(),
-        accelerator: String::new(),
+        accelerator: class.to_owned(),
         labels: BTreeMap::new(),
     };
     Pool::of(Snapshot { endpoints: endpoints.into_iter().map(endpoint).collect(), ..Snapshot::default() })

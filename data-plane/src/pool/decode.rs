@@ -2,15 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use proto::tier::v1::{self, EndpointState};
 
-use crate::accelerator::{Hardware, profile_of};
+use crate::accelerator::{Book, GroupKey, Hardware, policy_from, profile_of};
 
 use super::board::Board;
 use super::key::PoolKey;
-use super::role::Role;
+use super::role::{self, Role};
 use super::snapshot::{Endpoint, Objective, RewriteRule, Snapshot};
+
+/// Labels that tell the model and the longest context of a Pod.
+const MODEL_LABEL: &str = "llm-d.ai/model";
+const CONTEXT_LABEL: &str = "signalbox.dev/context-length";
 
 /// The key of a pool's name, or what is wrong with it.
 pub(super) fn key(name: Option<&v1::PoolName>) -> Result<PoolKey, String> {
@@ -24,13 +29,13 @@ pub(super) fn key(name: Option<&v1::PoolName>) -> Result<PoolKey, String> {
 pub(super) fn snapshot(
     key: &PoolKey,
     pool: v1::PoolSnapshot,
-    board: &Board,
+    (board, book): (&Board, &Book),
     previous: &Snapshot,
     problems: &mut Vec<String>,
 ) -> Snapshot {
     let mut endpoints: Vec<Endpoint> = Vec::with_capacity(pool.endpoints.len());
     for wanted in pool.endpoints {
-        match endpoint(wanted, board, previous) {
+        match endpoint(key, wanted, (board, book), previous) {
             Ok(endpoint) => endpoints.push(endpoint),
             Err(problem) => problems.push(format!("pool {key}: {problem}; the endpoint is not used")),
         }
@@ -53,15 +58,23 @@ pub(super) fn snapshot(
         revision: pool.revision,
         annotations: pool.annotations.into_iter().collect(),
         endpoints,
+        usual: book.usual(key.as_str()),
         roles,
         ..Snapshot::default()
     };
+    let (policy, wrong) = policy_from(&snapshot.annotations);
+    problems.extend(wrong.into_iter().map(|problem| format!("pool {key}: {problem}")));
+    snapshot.policy = policy;
     for wanted in pool.objectives {
         for model in wanted.models {
             snapshot.model_objectives.entry(model).or_insert_with(|| wanted.name.clone());
         }
         let annotations = wanted.annotations.into_iter().collect();
-        snapshot.objectives.insert(wanted.name, Objective { priority: wanted.priority, annotations });
+        let (own, wrong) = policy_from(&annotations);
+        let of = |problem| format!("pool {key}: objective {}: {problem}", wanted.name);
+        problems.extend(wrong.into_iter().map(of));
+        let policy = own.over(&snapshot.policy);
+        snapshot.objectives.insert(wanted.name, Objective { priority: wanted.priority, annotations, policy });
     }
     for wanted in pool.rewrites {
         match rewrite(wanted) {
@@ -72,7 +85,12 @@ pub(super) fn snapshot(
     snapshot
 }
 
-fn endpoint(wanted: v1::Endpoint, board: &Board, previous: &Snapshot) -> Result<Endpoint, String> {
+fn endpoint(
+    pool: &PoolKey,
+    wanted: v1::Endpoint,
+    (board, book): (&Board, &Book),
+    previous: &Snapshot,
+) -> Result<Endpoint, String> {
     let ip: IpAddr =
         wanted.address.parse().map_err(|_| format!("address {:?} is not an IP address", wanted.address))?;
     let port = u16::try_from(wanted.port)
@@ -91,9 +109,22 @@ fn endpoint(wanted: v1::Endpoint, board: &Board, previous: &Snapshot) -> Result<
     }
     let device = wanted.accelerator.unwrap_or_default();
     let hardware = Hardware { class: &device.class, count: device.count, memory_bytes: device.memory_bytes };
+    let label = |name: &str| wanted.labels.get(name).cloned();
+    let group = GroupKey {
+        class: device.class.clone(),
+        count: device.count,
+        model: label(MODEL_LABEL).unwrap_or_else(|| pool.to_string()),
+        engine: wanted.engine.clone(),
+        role: label(role::LABEL).unwrap_or_default(),
+    };
+    let known = slot.calibration().clone().filter(|known| *known.key() == group);
+    let calibration = known.unwrap_or_else(|| book.calibration(&group, profile_of(hardware)));
+    slot.calibrate(Some(Arc::clone(&calibration)));
+    let context_tokens = label(CONTEXT_LABEL).and_then(|tokens| tokens.parse().ok()).unwrap_or(0);
     Ok(Endpoint {
         slot,
-        seed: profile_of(hardware),
+        context_tokens,
+        calibration,
         ready,
         engine: wanted.engine,
         pod: wanted.pod,

@@ -18,11 +18,13 @@ mod snapshot;
 pub mod source;
 #[cfg(test)]
 mod tests;
+mod work;
 
 pub use key::{InvalidPoolKey, PoolKey};
 pub use load::Load;
 pub use pools::{Pool, PoolCounters, Pools};
 pub use reading::{Adapters, Freshness, Reading};
 pub use role::Role;
-pub use slot::{Slot, Work};
+pub use slot::Slot;
 pub use snapshot::{Endpoint, EndpointIx, Objective, RewriteRule, Snapshot};
+pub use work::Work;

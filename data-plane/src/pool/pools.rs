@@ -10,6 +10,8 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use proto::tier::v1::{KnownPool, PoolName, WatchResponse};
 
+use crate::accelerator::Book;
+
 use super::board::Board;
 use super::decode;
 use super::key::PoolKey;
@@ -24,6 +26,7 @@ pub struct Pools(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     board: Arc<Board>,
+    book: Book,
     pools: ArcSwap<BTreeMap<PoolKey, Arc<Pool>>>,
     /// Pools that were removed while requests held them: one that returns is the same pool. Held by writers over the
     /// whole of an `apply`, which is how writers exclude one another.
@@ -110,13 +113,26 @@ impl Pools {
     /// No pools yet. `epoch` is the time from which live numbers count.
     #[must_use]
     pub fn new(epoch: Instant) -> Self {
+        Self::with_book(epoch, Book::new(epoch))
+    }
+
+    /// No pools yet, whose endpoints' speeds are kept in `book`.
+    #[must_use]
+    pub fn with_book(epoch: Instant, book: Book) -> Self {
         Self(Arc::new(Inner {
+            book,
             board: Arc::new(Board::new(epoch)),
             pools: ArcSwap::default(),
             removed: Mutex::default(),
             synced: AtomicBool::new(false),
             generation: AtomicU64::new(0),
         }))
+    }
+
+    /// What is learned about speeds.
+    #[must_use]
+    pub fn book(&self) -> &Book {
+        &self.0.book
     }
 
     /// The pool called `key` ("namespace/name").
@@ -185,7 +201,13 @@ impl Pools {
                     let back = || removed.get(&key).and_then(Weak::upgrade);
                     let fresh = || Arc::new(Pool::new(key.clone(), Arc::clone(&self.0.board)));
                     let pool = pools.entry(key.clone()).or_insert_with(|| back().unwrap_or_else(fresh));
-                    let next = decode::snapshot(&key, changed, &self.0.board, &pool.peek(), &mut problems);
+                    let next = decode::snapshot(
+                        &key,
+                        changed,
+                        (&self.0.board, &self.0.book),
+                        &pool.peek(),
+                        &mut problems,
+                    );
                     pool.snapshot.store(Arc::new(next));
                 }
                 Err(problem) => problems.push(problem),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::accelerator::Totals;
+
 /// One scrape, aggregated over an endpoint's series. `None` is a metric that the model server does not show, or showed
 /// with a value that means nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,13 +20,16 @@ pub struct Reading {
     pub kv_block: Option<u32>,
     /// LoRA adapters that run or wait.
     pub adapters: Option<Adapters>,
+    /// What it counted since it started.
+    pub totals: Totals,
 }
 
 impl Reading {
     /// Whether it says anything about load.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        let loads = Self { totals: Totals::default(), ..self.clone() };
+        loads == Self::default()
     }
 }
 

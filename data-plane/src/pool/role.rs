@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 /// The label that says it.
-const LABEL: &str = "llm-d.ai/role";
+pub(super) const LABEL: &str = "llm-d.ai/role";
 
 /// What an endpoint does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -21,8 +21,11 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 
+use crate::accelerator::{Calibration, Look};
+
 use super::load::{Load, Packed};
 use super::reading::{Adapters, Freshness, Reading};
+use super::work::Work;
 use crate::prefix::{Held, Index};
 
 /// A reading older than this does not correct our own counters.
@@ -39,17 +42,6 @@ const USUAL_KV_BLOCK: u32 = 16;
 /// used again.
 const MAX_DOUBLINGS: u32 = 2;
 
-/// What one request adds to its endpoint.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Work {
-    /// Prompt tokens.
-    pub prompt_tokens: u32,
-    /// Prompt tokens that the endpoint has to compute.
-    pub prefill_tokens: u32,
-    /// Output tokens expected.
-    pub decode_tokens: u32,
-}
-
 /// The live numbers of one (address, port). Shared by every pool that contains it.
 #[derive(Debug)]
 pub struct Slot {
@@ -57,6 +49,7 @@ pub struct Slot {
     epoch: Instant,
     in_flight: AtomicU32,
     in_flight_high: AtomicU32,
+    sent: AtomicU32,
     prompt_tokens: AtomicU64,
     prefill_tokens: AtomicU64,
     decode_tokens: AtomicU64,
@@ -74,6 +67,8 @@ pub struct Slot {
     adapters: ArcSwapOption<Adapters>,
     /// Prompts that were sent there; None for a slot outside of the index.
     held: Option<Held>,
+    /// What readings and outcomes teach; picks read it from the snapshot.
+    calibration: ArcSwapOption<Calibration>,
 }
 
 impl Slot {
@@ -83,6 +78,7 @@ impl Slot {
             epoch,
             in_flight: AtomicU32::new(0),
             in_flight_high: AtomicU32::new(0),
+            sent: AtomicU32::new(0),
             prompt_tokens: AtomicU64::new(0),
             prefill_tokens: AtomicU64::new(0),
             decode_tokens: AtomicU64::new(0),
@@ -99,6 +95,7 @@ impl Slot {
             kv_block: AtomicU32::new(0),
             adapters: ArcSwapOption::empty(),
             held: None,
+            calibration: ArcSwapOption::empty(),
         }
     }
 
@@ -111,6 +108,16 @@ impl Slot {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What is learned about the endpoint's speed.
+    pub(crate) fn calibration(&self) -> arc_swap::Guard<Option<Arc<Calibration>>> {
+        self.calibration.load()
+    }
+
+    /// Readings and outcomes teach `calibration` from here on.
+    pub(crate) fn calibrate(&self, calibration: Option<Arc<Calibration>>) {
+        self.calibration.store(calibration);
     }
 
     /// Requests that we sent there and that have not ended.
@@ -130,6 +137,7 @@ impl Slot {
     pub(crate) fn add(&self, work: &Work) -> u32 {
         let before = self.in_flight.fetch_add(1, Relaxed);
         self.in_flight_high.fetch_max(before + 1, Relaxed);
+        self.sent.fetch_add(1, Relaxed);
         self.prompt_tokens.fetch_add(work.prompt_tokens.into(), Relaxed);
         self.prefill_tokens.fetch_add(work.prefill_tokens.into(), Relaxed);
         self.decode_tokens.fetch_add(work.decode_tokens.into(), Relaxed);
@@ -202,7 +210,20 @@ impl Slot {
         let most = self.in_flight_high.swap(own, Relaxed).max(own);
         let before = Packed(self.load.load(Relaxed));
         let next = Packed::of(&reading, most);
-        self.learn_slots(before, next);
+        let calibration = self.calibration.load();
+        if let Some(calibration) = &*calibration {
+            let look = Look {
+                running: next.running(),
+                waiting: next.waiting(),
+                sent: self.sent.load(Relaxed),
+                own,
+                foreign: next.foreign(),
+            };
+            calibration.totals(look, &reading.totals, at);
+        }
+        if let Some((running, calibration)) = self.learn_slots(before, next).zip(calibration.as_ref()) {
+            calibration.batch(running);
+        }
         self.load.store(next.0, Relaxed);
         self.held_at_scrape.store(self.held_tokens(), Relaxed);
         if let Some(tokens) = reading.kv_tokens {
@@ -221,7 +242,7 @@ impl Slot {
 
     /// Requests waited at two scrapes in a row: the server runs no more than it does. More of them running without
     /// anyone waiting proves the opposite.
-    fn learn_slots(&self, before: Packed, next: Packed) {
+    fn learn_slots(&self, before: Packed, next: Packed) -> Option<u32> {
         let known = self.learned_slots.load(Relaxed);
         let running = next.running().unwrap_or(0);
         let waits = |packed: Packed| packed.waiting().is_some_and(|waiting| waiting > 0);
@@ -230,6 +251,7 @@ impl Slot {
         if full || more {
             self.learned_slots.store(running, Relaxed);
         }
+        (full || more).then_some(running)
     }
 
     /// The endpoint answered, but shows no metrics: alive, load unknown.
@@ -254,6 +276,7 @@ impl Slot {
         self.emptied();
         self.first_byte_ratio.store(1.0_f32.to_bits(), Relaxed);
         self.adapters.store(None);
+        self.calibration.store(None);
     }
 
     /// The model server refuses connections: when it is back, its caches are empty.

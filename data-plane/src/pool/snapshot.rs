@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::accelerator::Profile;
+use crate::accelerator::{Calibration, Policy, Profile, Usual};
 
 use super::role::Role;
 use super::slot::Slot;
@@ -24,8 +24,12 @@ pub struct Snapshot {
     pub rewrites: Vec<RewriteRule>,
     /// The pool's `signalbox.dev/…` annotations.
     pub annotations: BTreeMap<String, String>,
+    /// What the annotations want of accelerators.
+    pub policy: Policy,
     /// Names of objectives by the model whose requests use them without naming them.
     pub model_objectives: BTreeMap<String, String>,
+    /// How long answers usually are.
+    pub usual: Arc<Usual>,
     /// Sorted by address, then port; no address twice.
     pub endpoints: Vec<Endpoint>,
     /// What each of `endpoints` does; empty when all of them serve.
@@ -46,6 +50,12 @@ impl Snapshot {
         self.roles.get(index).copied().unwrap_or_default()
     }
 
+    /// Whether the endpoint at `index` takes requests: it is ready, and its part of the work is to answer.
+    #[must_use]
+    pub fn serves(&self, index: usize) -> bool {
+        self.endpoints[index].ready && self.role(index) == Role::Serve
+    }
+
     /// The endpoint at `index` of this snapshot.
     #[must_use]
     pub fn endpoint(&self, index: EndpointIx) -> &Endpoint {
@@ -54,12 +64,14 @@ impl Snapshot {
 }
 
 /// What requests of an InferenceObjective are worth.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Objective {
     /// Higher is more important.
     pub priority: i32,
     /// The object's `signalbox.dev/…` annotations.
     pub annotations: BTreeMap<String, String>,
+    /// What the annotations want of accelerators; the pool's policy where they say nothing.
+    pub policy: Policy,
 }
 
 /// Which model names become which.
@@ -78,8 +90,8 @@ pub struct RewriteRule {
 pub struct Endpoint {
     /// Its live numbers.
     pub slot: Arc<Slot>,
-    /// Its expected speeds, from the table.
-    pub seed: Profile,
+    /// What is known of its speeds.
+    pub calibration: Arc<Calibration>,
     /// May be picked; otherwise it finishes what it has.
     pub ready: bool,
     /// Model server kind, lower case; empty when the Pod does not say.
@@ -88,6 +100,8 @@ pub struct Endpoint {
     pub pod: String,
     /// Canonical accelerator class; empty when unknown.
     pub accelerator: String,
+    /// Tokens of prompt and answer that it takes together, from the label `signalbox.dev/context-length`; 0 when not told.
+    pub context_tokens: u32,
     /// The Pod's labels.
     pub labels: BTreeMap<String, String>,
 }
@@ -99,9 +113,20 @@ impl Endpoint {
         self.slot.address()
     }
 
+    /// Prompt tokens that it can take at all, as far as its size is known: its KV cache, and its context, which holds one
+    /// token of answer at least.
+    #[must_use]
+    pub fn room(&self) -> u64 {
+        let context = match self.context_tokens {
+            0 => u64::MAX,
+            tokens => u64::from(tokens - 1),
+        };
+        self.slot.kv_tokens().unwrap_or(u64::MAX).min(context)
+    }
+
     /// Its expected speeds: the one place from which estimates take them.
     #[must_use]
-    pub fn profile(&self) -> &Profile {
-        &self.seed
+    pub fn profile(&self) -> Profile {
+        self.calibration.profile()
     }
 }

@@ -1,6 +1,11 @@
 //! The request headers that decisions read.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+
+use super::{patience, tenant};
+use crate::accelerator::Wishes;
 
 /// Headers of a request; the rest is not kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -13,13 +18,29 @@ pub struct Head {
     pub objective: Option<Bytes>,
     /// `x-gateway-model-name-rewrite`, or llm-d's name of it: the model to send instead, unless a rule says another.
     pub model_rewrite: Option<Bytes>,
+    /// Who sent it, as a hash; [`tenant::UNNAMED`] when it does not say.
+    pub tenant: u64,
+    /// How long its client waits; the shortest that it tells.
+    pub patience: Option<Duration>,
     /// `x-request-id`.
     pub request_id: Option<Bytes>,
+    /// What it wants of accelerators.
+    pub wishes: Wishes,
 }
 
 impl Head {
-    /// Takes one header; `keep` turns the value into a slice that outlives the message.
-    pub fn take<'a>(&mut self, name: &[u8], value: &'a [u8], keep: impl Fn(&'a [u8]) -> Bytes) {
+    /// Takes one header; `keep` turns the value into a slice that outlives the message. `tenant_header` names the
+    /// tenant, instead of the usual headers.
+    pub fn take<'a>(
+        &mut self,
+        name: &[u8],
+        value: &'a [u8],
+        tenant_header: Option<&str>,
+        keep: impl Fn(&'a [u8]) -> Bytes,
+    ) {
+        if tenant::is_named_by(name, tenant_header) {
+            self.tenant = tenant::of(value);
+        }
         match name {
             b":path" => self.path = keep(value),
             b"content-length" => {
@@ -32,7 +53,16 @@ impl Head {
             b"x-gateway-model-name-rewrite" | b"x-llm-d-model-name-rewrite" if !value.is_empty() => {
                 self.model_rewrite = Some(keep(value));
             }
-            _ => {}
+            _ if name.starts_with(b"x-") && self.wishes.take(name, value) => {}
+            _ => {
+                if let Some(told) = patience::of(name, value) {
+                    self.patience = Some(self.patience.map_or(told, |before| before.min(told)));
+                }
+            }
         }
+    }
+    /// Until when the first token should be there, as its headers wish.
+    pub fn ttft_target(&self) -> Option<Duration> {
+        self.wishes.ttft_ms.map(|millis| Duration::from_millis(millis.into()))
     }
 }

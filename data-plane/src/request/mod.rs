@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! headers ─▶ Head          chunks ─▶ Body (bounded) ─▶ parse ─▶ Inference { model, prompt, … }
-//!              └─ objective ─▶ priority                             └─ rewrite ─▶ body with another model
+//!              ├─ objective ─▶ priority, policy                     └─ rewrite ─▶ body with another model
+//!              └─ tenant, patience ─▶ its place in the queue
 //! answer ─ pieces ─▶ answer (the client's model name put back, usage)
 //! ```
 
@@ -11,7 +12,9 @@ mod body;
 mod head;
 pub mod objective;
 pub mod parse;
+pub mod patience;
 pub mod rewrite;
+pub mod tenant;
 pub mod tokens;
 
 pub use body::{Body, TooLarge};

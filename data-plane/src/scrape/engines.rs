@@ -20,6 +20,25 @@ pub(super) enum Signal {
     CacheInfo { block_size: &'static str, blocks: &'static str },
     /// The value is a time, labels hold adapters; the newest series counts.
     Lora,
+    /// A counter since the start; several series add up.
+    Counted(Counter),
+}
+
+/// What a counter counts; see [`Totals`](crate::accelerator::Totals).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counter {
+    PromptTokens,
+    CachedTokens,
+    GeneratedTokens,
+    FirstTokenSum,
+    FirstTokenCount,
+    BetweenTokensSum,
+    BetweenTokensCount,
+    /// The same under an older name; counts where the newer is missing.
+    PerTokenSum,
+    PerTokenCount,
+    OutputSum,
+    OutputCount,
 }
 
 /// One wanted series.
@@ -52,6 +71,10 @@ const fn labelled(name: &'static str, key: &'static str, value: &'static str, si
     Series { name, label: Some((key, value)), signal }
 }
 
+const fn counted(name: &'static str, counter: Counter) -> Series {
+    series(name, Signal::Counted(counter))
+}
+
 /// `gpu_cache_usage_perc` is the name of `kv_cache_usage_perc` before vLLM 0.10; servers that show both show the same.
 static VLLM: Engine = Engine {
     name: "vllm",
@@ -67,6 +90,17 @@ static VLLM: Engine = Engine {
             Signal::CacheInfo { block_size: "block_size", blocks: "num_gpu_blocks" },
         ),
         series("vllm:lora_requests_info", Signal::Lora),
+        counted("vllm:prompt_tokens_total", Counter::PromptTokens),
+        counted("vllm:prefix_cache_hits_total", Counter::CachedTokens),
+        counted("vllm:generation_tokens_total", Counter::GeneratedTokens),
+        counted("vllm:time_to_first_token_seconds_sum", Counter::FirstTokenSum),
+        counted("vllm:time_to_first_token_seconds_count", Counter::FirstTokenCount),
+        counted("vllm:inter_token_latency_seconds_sum", Counter::BetweenTokensSum),
+        counted("vllm:inter_token_latency_seconds_count", Counter::BetweenTokensCount),
+        counted("vllm:time_per_output_token_seconds_sum", Counter::PerTokenSum),
+        counted("vllm:time_per_output_token_seconds_count", Counter::PerTokenCount),
+        counted("vllm:request_generation_tokens_sum", Counter::OutputSum),
+        counted("vllm:request_generation_tokens_count", Counter::OutputCount),
     ],
 };
 
@@ -82,6 +116,15 @@ static SGLANG: Engine = Engine {
             "sglang:cache_config_info",
             Signal::CacheInfo { block_size: "page_size", blocks: "num_pages" },
         ),
+        counted("sglang:prompt_tokens_total", Counter::PromptTokens),
+        counted("sglang:cached_tokens_total", Counter::CachedTokens),
+        counted("sglang:generation_tokens_total", Counter::GeneratedTokens),
+        counted("sglang:time_to_first_token_seconds_sum", Counter::FirstTokenSum),
+        counted("sglang:time_to_first_token_seconds_count", Counter::FirstTokenCount),
+        counted("sglang:inter_token_latency_seconds_sum", Counter::BetweenTokensSum),
+        counted("sglang:inter_token_latency_seconds_count", Counter::BetweenTokensCount),
+        counted("sglang:time_per_output_token_seconds_sum", Counter::PerTokenSum),
+        counted("sglang:time_per_output_token_seconds_count", Counter::PerTokenCount),
     ],
 };
 
@@ -95,6 +138,10 @@ static TRTLLM: Engine = Engine {
         series("trtllm_kv_cache_utilization", Signal::KvUsage),
         series("trtllm_kv_cache_tokens_per_block", Signal::BlockSize),
         series("trtllm_kv_cache_max_blocks", Signal::Blocks),
+        counted("trtllm_time_to_first_token_seconds_sum", Counter::FirstTokenSum),
+        counted("trtllm_time_to_first_token_seconds_count", Counter::FirstTokenCount),
+        counted("trtllm_time_per_output_token_seconds_sum", Counter::PerTokenSum),
+        counted("trtllm_time_per_output_token_seconds_count", Counter::PerTokenCount),
     ],
 };
 

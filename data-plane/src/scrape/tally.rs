@@ -4,9 +4,10 @@
 
 use smallvec::SmallVec;
 
+use crate::accelerator::{Sum, Totals};
 use crate::pool::{Adapters, Reading};
 
-use super::engines::Signal;
+use super::engines::{Counter, Signal};
 
 /// Capacities and counts beyond this are garbage.
 const LARGEST: f64 = 1e12;
@@ -26,6 +27,7 @@ pub(super) struct Tally {
     caches: SmallVec<[(u64, u64); 4]>,
     lora_at: Option<f64>,
     lora_labels: Vec<u8>,
+    counted: [Option<f64>; Counter::OutputCount as usize + 1],
     /// Samples whose value means nothing.
     pub(super) ignored: u64,
 }
@@ -65,6 +67,10 @@ impl Tally {
                     self.lora_labels.extend_from_slice(labels);
                 }
             }
+            Signal::Counted(counter) => {
+                let counted = &mut self.counted[counter as usize];
+                *counted = Some(counted.unwrap_or(0.0) + value);
+            }
         }
     }
 
@@ -96,6 +102,21 @@ impl Tally {
             kv_tokens: Some(cached.max(counted)).filter(|tokens| *tokens > 0),
             kv_block: Some(count(self.kv_block)).filter(|tokens| *tokens > 0),
             adapters: self.lora_at.map(|_| adapters(&self.lora_labels)),
+            totals: self.totals(),
+        }
+    }
+
+    fn totals(&self) -> Totals {
+        let counted = |counter: Counter| self.counted[counter as usize];
+        let sum = |sum, count| Some(Sum { sum: counted(sum)?, count: counted(count)? });
+        Totals {
+            prompt_tokens: counted(Counter::PromptTokens),
+            cached_tokens: counted(Counter::CachedTokens),
+            generated_tokens: counted(Counter::GeneratedTokens),
+            first_token: sum(Counter::FirstTokenSum, Counter::FirstTokenCount),
+            between_tokens: sum(Counter::BetweenTokensSum, Counter::BetweenTokensCount)
+                .or_else(|| sum(Counter::PerTokenSum, Counter::PerTokenCount)),
+            output: sum(Counter::OutputSum, Counter::OutputCount),
         }
     }
 }

@@ -1,6 +1,7 @@
 mod live;
 mod page;
 
+use crate::accelerator::Totals;
 use proptest::prelude::*;
 
 use super::http1::{HttpError, Response};
@@ -33,6 +34,7 @@ fn engines_are_read_by_their_names() {
         kv_tokens: Some(blocks * u64::from(size)),
         kv_block: Some(size),
         adapters: None,
+        totals: Totals::default(),
     };
     let table = [
         ("vllm", page::vllm_small().into_bytes(), full(1_000, 16)),

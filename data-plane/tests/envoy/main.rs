@@ -12,6 +12,7 @@ mod upstream;
 use std::time::Duration;
 
 use bytes::Bytes;
+use data_plane::flow::{Limits, Settings};
 use futures_util::{StreamExt, stream};
 use http::Method;
 use http_body_util::{BodyExt, StreamBody};
@@ -101,6 +102,34 @@ async fn clients_that_go_away_leave_nothing_behind() {
         until_streams(&stack, 0).await;
         assert_eq!(stack.in_flight(), (0, 0));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_wait_while_the_pool_is_full_and_clients_may_leave() {
+    let limits = Limits { max_in_flight: 1, sheddable_in_flight: 1 };
+    let stack = Stack::with(false, Settings { limits, ..Settings::default() }).await;
+    for mode in ["/buffered", "/duplex"] {
+        let request = stack.request(Method::POST, &format!("{mode}/hold"), whole(bytes(100)));
+        let mut held = stack.send(request, false).await;
+        held.body_mut().frame().await.unwrap().unwrap();
+        for http2 in [false, true] {
+            let request = stack.request(Method::POST, mode, whole(bytes(100)));
+            let sent = tokio::time::timeout(Duration::from_millis(500), stack.send(request, http2)).await;
+            assert!(sent.is_err(), "it waits, and its client leaves");
+            stack.until_waiting(0).await;
+        }
+        let waits = stack.send(stack.request(Method::POST, mode, whole(bytes(70_000))), true);
+        let release = async {
+            stack.until_waiting(1).await;
+            stack.upstreams.release.add_permits(1);
+            held.into_body().collect().await.unwrap();
+        };
+        let (answered, ()) = tokio::join!(waits, release);
+        assert_eq!(told(answered).await["length"], 70_000, "{mode}");
+        stack.until_in_flight(0).await;
+    }
+    let cancelled = r#"priority="0",outcome="cancelled",reason=""} 4"#;
+    assert!(stack.lanes.metrics.encode().contains(cancelled), "{}", stack.lanes.metrics.encode());
 }
 
 async fn until_streams(stack: &Stack, count: usize) {

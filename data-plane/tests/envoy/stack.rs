@@ -9,7 +9,7 @@ use data_plane::extproc::connection::Service;
 use data_plane::extproc::health::Health;
 use data_plane::extproc::lane::{Lanes, Policy};
 use data_plane::extproc::server::{self, Connections, Options};
-use data_plane::flow::Limits;
+use data_plane::flow::Settings;
 use data_plane::pool::Pools;
 use futures_util::stream;
 use http::{HeaderMap, Method, Request, Response};
@@ -62,6 +62,11 @@ pub(crate) fn snapshot(endpoints: &[SocketAddr]) -> v1::WatchResponse {
 
 impl Stack {
     pub(crate) async fn start(secure: bool) -> Self {
+        Self::with(secure, Settings::default()).await
+    }
+
+    /// With other settings of the queue than the defaults.
+    pub(crate) async fn with(secure: bool, admission: Settings) -> Self {
         let upstreams = Upstreams::start().await;
         let pools = Pools::new(Instant::now());
         assert_eq!(pools.apply(snapshot(&upstreams.addresses)), Vec::<String>::new());
@@ -70,7 +75,8 @@ impl Stack {
             read_answers: 1.0,
             body_limit: BODY_LIMIT,
             decision_deadline: Duration::from_secs(2),
-            limits: Limits { max_in_flight: 1000, sheddable_in_flight: 1000 },
+            fairness_header: None,
+            admission,
         };
         let lanes = Arc::new(Lanes::new(pools, policy, Arc::default()));
         let health = Health::default();
@@ -85,6 +91,8 @@ impl Stack {
         let picker = listener.local_addr().unwrap();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { server::run(listener, options).await.unwrap() });
+        let tended = Arc::clone(&lanes);
+        tasks.spawn(async move { tended.tend().await });
         let envoy = Envoy::start(picker, secure, &upstreams.addresses).await;
         Self { envoy, upstreams, lanes, health, tasks }
     }
@@ -104,6 +112,17 @@ impl Stack {
     pub(crate) fn request(&self, method: Method, path: &str, body: Body) -> Request<Body> {
         let uri = format!("http://{}{path}", self.envoy.listener);
         Request::builder().method(method).uri(uri).body(body).unwrap()
+    }
+
+    /// Waits until that many requests wait.
+    pub(crate) async fn until_waiting(&self, count: usize) {
+        for _ in 0..200 {
+            if self.lanes.waiting().values().sum::<usize>() == count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("{:?} wait, not {count}", self.lanes.waiting());
     }
 
     /// Requests in flight: at the gate, and at the endpoints.

@@ -1,5 +1,8 @@
 //! What Envoy's own messages encode to is what is read.
 
+use std::time::Duration;
+
+use crate::accelerator::Wishes;
 use std::collections::HashMap;
 
 use envoy_types::pb::envoy::config::core::v3 as core;
@@ -10,6 +13,7 @@ use prost::Message as _;
 
 use super::*;
 use crate::picker::SubsetEntry;
+use crate::request::tenant;
 
 fn read(request: Request, metadata: Option<core::Metadata>) -> Message {
     let config =
@@ -22,7 +26,7 @@ fn read(request: Request, metadata: Option<core::Metadata>) -> Message {
         observability_mode: true,
         ..Default::default()
     };
-    Message::decode(&Bytes::from(message.encode_to_vec())).unwrap()
+    Message::decode(&Bytes::from(message.encode_to_vec()), None).unwrap()
 }
 
 fn headers(pairs: &[(&str, &str)], end_of_stream: bool) -> pb::HttpHeaders {
@@ -66,6 +70,10 @@ fn request_headers_are_reduced_to_those_that_matter() {
             ("x-llm-d-inference-objective", "gold"),
             ("x-llm-d-model-name-rewrite", "sql"),
             ("x-request-id", "r1"),
+            ("x-llm-d-inference-fairness-id", "team-a"),
+            ("x-stainless-read-timeout", "600"),
+            ("grpc-timeout", "3S"),
+            ("x-slo-ttft-ms", "500"),
         ],
         true,
     );
@@ -76,7 +84,11 @@ fn request_headers_are_reduced_to_those_that_matter() {
         objective: Some(Bytes::from_static(b"gold")),
         model_rewrite: Some(Bytes::from_static(b"sql")),
         request_id: Some(Bytes::from_static(b"r1")),
+        tenant: tenant::of(b"team-a"),
+        patience: Some(Duration::from_secs(3)),
+        wishes: Wishes { ttft_ms: Some(500), ..Wishes::default() },
     };
+    assert_eq!(head.ttft_target(), Some(Duration::from_millis(500)));
     assert_eq!(message.event, Event::RequestHeaders { head, end_of_stream: true });
     assert_eq!(message.modes, Some(Modes { request: BodyMode::Buffered, response: BodyMode::FullDuplex }));
 }
@@ -124,7 +136,9 @@ fn a_body_is_a_slice_of_its_message() {
     let body = pb::HttpBody { body: vec![7; 1000], end_of_stream: true, ..Default::default() };
     let message = pb::ProcessingRequest { request: Some(Request::RequestBody(body)), ..Default::default() };
     let bytes = Bytes::from(message.encode_to_vec());
-    let Event::RequestBody(chunk) = Message::decode(&bytes).unwrap().event else { panic!("not a body") };
+    let Event::RequestBody(chunk) = Message::decode(&bytes, None).unwrap().event else {
+        panic!("not a body")
+    };
     assert!(bytes.as_ptr_range().contains(&chunk.data.as_ptr()));
 }
 

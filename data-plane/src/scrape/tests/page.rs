@@ -1,5 +1,6 @@
 //! Pages as vLLM serves them, and the plain way to read them.
 
+use crate::accelerator::{Sum, Totals};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -65,6 +66,22 @@ pub(super) fn by_lines(text: &str) -> Reading {
         let most = caches.entry(&labels["engine"]).or_default();
         *most = (*most).max(number("block_size") * number("num_gpu_blocks"));
     }
+    let total = |name: &str| {
+        let values = of(name);
+        (!values.is_empty()).then(|| values.iter().map(|(_, value)| value).sum::<f64>())
+    };
+    let histogram = |name: &str| {
+        let part = |part: &str| total(&format!("vllm:{name}_{part}"));
+        Some(Sum { sum: part("sum")?, count: part("count")? })
+    };
+    let totals = Totals {
+        prompt_tokens: total("vllm:prompt_tokens_total"),
+        cached_tokens: total("vllm:prefix_cache_hits_total"),
+        generated_tokens: total("vllm:generation_tokens_total"),
+        first_token: histogram("time_to_first_token_seconds"),
+        between_tokens: histogram("inter_token_latency_seconds"),
+        output: histogram("request_generation_tokens"),
+    };
     let lora = of("vllm:lora_requests_info").iter().max_by(|(_, a), (_, b)| a.total_cmp(b));
     Reading {
         running: sum("vllm:num_requests_running"),
@@ -75,6 +92,7 @@ pub(super) fn by_lines(text: &str) -> Reading {
             .iter()
             .map(|(labels, _)| labels["block_size"].parse().unwrap())
             .max(),
+        totals,
         adapters: lora.map(|(labels, _)| {
             let names = |key: &str| {
                 let names: Vec<&str> =

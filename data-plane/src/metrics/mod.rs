@@ -1,8 +1,13 @@
 //! What the picker counts. Names and labels are documented here once; each lane holds its own handles.
 
+mod flow;
+
+pub use flow::{Ended, FlowMetrics};
+
+use flow::FlowFamilies;
 use parking_lot::RwLock;
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -13,6 +18,9 @@ use prometheus_client::registry::{Registry, Unit};
 #[derive(Debug)]
 pub struct Metrics {
     registry: RwLock<Registry>,
+    /// Metrics under the names of other pickers.
+    peers: RwLock<Registry>,
+    flow: FlowFamilies,
     requests: Family<RequestLabels, Counter>,
     decision: Family<PoolLabels, Histogram>,
     streams: Family<PoolLabels, Gauge>,
@@ -66,6 +74,8 @@ impl Metrics {
     pub fn new() -> Self {
         let metrics = Self {
             registry: RwLock::new(Registry::with_prefix("signalbox_picker")),
+            peers: RwLock::default(),
+            flow: FlowFamilies::default(),
             requests: Family::default(),
             decision: Family::new_with_constructor(|| Histogram::new(DECISION_SECONDS)),
             streams: Family::default(),
@@ -79,6 +89,7 @@ impl Metrics {
 
     fn register(&self) {
         let mut r = self.registry.write();
+        self.flow.register(&mut r, &mut self.peers.write());
         r.register(
             "requests",
             "Requests by pool and outcome: picked, refused (with its reason), unavailable or abandoned",
@@ -103,6 +114,11 @@ impl Metrics {
     /// Adds metrics of another part, under the same prefix.
     pub fn extend(&self, register: impl FnOnce(&mut Registry)) {
         register(&mut self.registry.write());
+    }
+
+    /// The handles of one pool's gate.
+    pub fn flow(&self, pool: &str) -> FlowMetrics {
+        self.flow.pool(pool)
     }
 
     /// The handles of one pool.
@@ -130,7 +146,10 @@ impl Metrics {
     /// The metrics as OpenMetrics text.
     pub fn encode(&self) -> String {
         let mut text = String::new();
-        encode(&mut text, &self.registry.read()).expect("writing to a String cannot fail");
+        for registry in [&self.registry, &self.peers] {
+            encode_registry(&mut text, &registry.read()).expect("writing to a String cannot fail");
+        }
+        encode_eof(&mut text).expect("writing to a String cannot fail");
         text
     }
 }

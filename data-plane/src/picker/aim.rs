@@ -1,0 +1,116 @@
+//! What one request optimises, from its wishes and its policy; and the tier that a candidate has in it.
+//!
+//! ```text
+//! required? no ─▶ not a candidate
+//! expected to meet the targets? no ─▶ last tier        yes ─▶ place among preferred, then (cost) dollars
+//! within a tier: seconds (balanced: times a factor of dollars)
+//! ```
+
+use crate::accelerator::{Optimize, Profile, estimate, policy};
+
+use super::ask::Ask;
+use super::cost::Parts;
+
+/// Targets where one is needed and none given.
+const TTFT: f32 = 2.0;
+const ITL: f32 = 0.1;
+/// Targets of negative priorities are this many times as long.
+const PATIENCE: f32 = 4.0;
+/// Expectations above this share of a target are taken to miss it: they are not exact.
+const MARGIN: f32 = 0.9;
+/// The tier of candidates that miss a target.
+const MISSES: u32 = u32::MAX;
+
+/// Resolved once per pick.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Aim<'a> {
+    optimize: Optimize,
+    ttft: f32,
+    itl: f32,
+    /// Whether targets order candidates at all.
+    tiered: bool,
+    required: &'a str,
+    preferred: &'a str,
+    prices: &'a [(String, f32)],
+}
+
+impl<'a> Aim<'a> {
+    pub(super) fn of(ask: &Ask<'a>) -> Self {
+        let wishes = ask.wishes;
+        let policy = ask.policy;
+        let by_priority = match ask.priority {
+            1.. => Optimize::Latency,
+            0 => Optimize::Balanced,
+            _ => Optimize::Cost,
+        };
+        let optimize =
+            wishes.and_then(|w| w.optimize).or(policy.and_then(|p| p.optimize)).unwrap_or(by_priority);
+        let ttft = wishes.and_then(|w| w.ttft_ms).or(policy.and_then(|p| p.ttft_ms));
+        let itl = wishes.and_then(|w| w.itl_ms).or(policy.and_then(|p| p.itl_ms));
+        let preferred =
+            wishes.and_then(|w| w.preferred.as_deref()).or(policy.map(|p| &*p.preferred)).unwrap_or("");
+        let patience = if ask.priority < 0 { PATIENCE } else { 1.0 };
+        let seconds =
+            |millis: Option<u32>, usual: f32| millis.map_or(usual, |ms| ms as f32 / 1e3) * patience * MARGIN;
+        Self {
+            tiered: ttft.is_some() || itl.is_some() || optimize == Optimize::Cost || !preferred.is_empty(),
+            optimize,
+            ttft: seconds(ttft, TTFT),
+            itl: seconds(itl, ITL),
+            required: policy::required(wishes, policy),
+            preferred,
+            prices: policy.map_or(&[], |policy| &policy.prices),
+        }
+    }
+
+    /// Whether endpoints of `class` may be used.
+    pub(super) fn allows(&self, class: &str) -> bool {
+        policy::allows(self.required, class)
+    }
+
+    /// The tier of a candidate of `class` on `devices`; the least goes first.
+    pub(super) fn tier(
+        &self,
+        (class, devices): (&str, u32),
+        profile: &Profile,
+        parts: &Parts,
+        batch: f32,
+    ) -> u32 {
+        if !self.tiered {
+            return 0;
+        }
+        if parts.ttft() > self.ttft || estimate::itl(profile, batch) > self.itl {
+            return MISSES;
+        }
+        let count = || self.preferred.split(',').count();
+        let place = match self.preferred {
+            "" => 0,
+            list => policy::position(list, class).unwrap_or_else(count),
+        };
+        let dollars = match self.optimize {
+            Optimize::Cost => self.price(class, devices, profile),
+            Optimize::Latency | Optimize::Balanced => 0.0,
+        };
+        // Cents, so that equal prices make one tier, of up to 2^20 - 1.
+        ((place as u32).min(1_000) << 20) | ((dollars * 100.0) as u32).min((1 << 20) - 1)
+    }
+
+    /// By how much seconds at `class` count.
+    pub(super) fn factor(&self, (class, devices): (&str, u32), profile: &Profile) -> f32 {
+        if self.optimize != Optimize::Balanced || self.prices.is_empty() {
+            return 1.0;
+        }
+        // Twice the price has to save 16 % of the time.
+        self.price(class, devices, profile).sqrt().sqrt()
+    }
+
+    /// Dollars per hour. A class without a price among others is dear; without any prices, fast is dear.
+    fn price(&self, class: &str, devices: u32, profile: &Profile) -> f32 {
+        if self.prices.is_empty() {
+            return (0.1 / profile.itl_s).clamp(0.01, 10_000.0).ln_1p();
+        }
+        let priced = self.prices.iter().find(|(name, _)| policy::position(name, class).is_some());
+        let dearest = || self.prices.iter().map(|(_, price)| *price).fold(0.0, f32::max);
+        priced.map_or_else(dearest, |(_, price)| *price) * devices.max(1) as f32
+    }
+}

@@ -1,0 +1,24 @@
+//! The picker in virtual time, against a queueing model of its endpoints: what tells whether the policy is good.
+//!
+//! ```text
+//! trace (shape, load, seed) ─ arrival ─▶ policy ─▶ engine (slots, prompts in line, pace by batch, KV, prefix cache)
+//!                                          ▲          │ every 50 ms: a reading, as a scrape gives it
+//!                                          └──────────┴ first token, end ─▶ outcome          ─▶ Report
+//! ```
+//!
+//! Everything that is decided is decided by the code that serves requests: pools, slots, calibration, the prefix index and pick. Runs are
+//! a function of their seed. The traces are synthetic and follow the published shapes that [`Shape`] names.
+
+mod engine;
+mod policy;
+mod report;
+mod run;
+#[cfg(test)]
+mod tests;
+mod trace;
+
+pub use engine::{Engine, Speeds};
+pub use policy::{Policy, Seeds};
+pub use report::{Quantiles, Report};
+pub use run::{Run, capacity, run};
+pub use trace::{Request, Shape, trace};

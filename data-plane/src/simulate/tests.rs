@@ -1,0 +1,110 @@
+use super::*;
+
+const FLEET: [Speeds; 3] = [Speeds::H100, Speeds::A100, Speeds::L40S];
+
+fn play(shape: Shape, load: f64, count: usize, policy: Policy, first_bytes: bool) -> Report {
+    let requests = trace(shape, capacity(&FLEET, shape) * load, count, 1);
+    let (requests, seed, warm_up, kv_shown, change) = (&requests[..], 1, 60.0, true, None);
+    run(&Run { fleet: &FLEET, requests, policy, seed, warm_up, first_bytes, kv_shown, change })
+}
+
+#[test]
+fn runs_are_a_function_of_their_seed() {
+    for policy in [Policy::Random, Policy::ScorerSum, Policy::Ours(Seeds::Wrong)] {
+        let report = || play(Shape::AzureConversation, 0.6, 400, policy, true);
+        assert_eq!(report(), report(), "{policy:?}");
+    }
+}
+
+/// One request at a time takes what the constants say.
+#[test]
+fn an_idle_engine_takes_its_constants() {
+    let requests = [Request { at: 1.0, session: 0, prompt: 1_000, shared: 0, output: 101 }];
+    let fleet = [Speeds::H100];
+    let (policy, seed, warm_up) = (Policy::Random, 1, 0.0);
+    let bed = Run {
+        fleet: &fleet,
+        requests: &requests,
+        policy,
+        seed,
+        warm_up,
+        first_bytes: true,
+        kv_shown: true,
+        change: None,
+    };
+    let report = run(&bed);
+    assert!((report.ttft.p50 - 0.280).abs() < 1e-6, "{report:?}");
+    assert!((report.total.p50 - 0.280 - 1.2).abs() < 1e-6, "{report:?}");
+}
+
+#[test]
+fn traces_follow_their_shapes() {
+    for (shape, prompt, output) in
+        [(Shape::AzureConversation, 1_020, 129), (Shape::AzureCode, 1_469, 13), (Shape::Mooncake, 6_909, 350)]
+    {
+        let requests = trace(shape, 5.0, 8_000, 7);
+        let median = |of: fn(&Request) -> u32| {
+            let mut values: Vec<u32> = requests.iter().map(of).collect();
+            values.sort_unstable();
+            f64::from(values[values.len() / 2])
+        };
+        assert!((median(|r| r.prompt) / f64::from(prompt) - 1.0).abs() < 0.05, "{shape:?}");
+        assert!((median(|r| r.output) / f64::from(output) - 1.0).abs() < 0.12, "{shape:?}");
+        let rate = 8_000.0 / requests.last().unwrap().at;
+        assert!((rate / 5.0 - 1.0).abs() < 0.12, "{shape:?}: {rate}");
+        assert!(requests.windows(2).all(|pair| pair[0].at <= pair[1].at));
+        assert!(requests.iter().all(|r| r.shared < r.prompt && r.prompt > 0 && r.output > 0));
+    }
+    let shared: u32 = trace(Shape::Mooncake, 5.0, 8_000, 7).iter().filter(|r| r.shared > 0).count() as u32;
+    assert!(shared > 2_000, "{shared} of 8000 continue a session");
+}
+
+/// The scorer sum is the default of llm-d-router. Medians may tie near saturation; tails never lose.
+#[test]
+fn faster_than_the_scorer_sum_from_the_table_s_seeds() {
+    for shape in Shape::ALL {
+        for load in [0.3, 0.5, 0.8] {
+            let ours = play(shape, load, 1_200, Policy::Ours(Seeds::Table), true);
+            let sum = play(shape, load, 1_200, Policy::ScorerSum, true);
+            let ratios = [ours.ttft.over(&sum.ttft), ours.total.over(&sum.total)].concat();
+            assert!(ratios.iter().all(|ratio| *ratio < 1.12), "{shape:?} at {load}: {ratios:.2?}");
+            let mean = ratios.iter().map(|ratio| ratio.ln()).sum::<f64>() / 6.0;
+            assert!(mean.exp() < 0.92, "{shape:?} at {load}: {ratios:.2?}");
+        }
+    }
+}
+
+/// After a minute, seeds that were wrong by four both ways cost at most a tenth, whether first bytes are first tokens or
+/// response headers ahead of them.
+#[test]
+fn wrong_seeds_are_learned_within_a_minute() {
+    for (seeds, first_bytes) in [(Seeds::Wrong, true), (Seeds::Wrong, false), (Seeds::Table, false)] {
+        let ours = play(Shape::AzureConversation, 0.5, 1_500, Policy::Ours(seeds), first_bytes);
+        let known = play(Shape::AzureConversation, 0.5, 1_500, Policy::Known, first_bytes);
+        let ratios = [ours.ttft.over(&known.ttft), ours.total.over(&known.total)].concat();
+        assert!(ratios.iter().all(|ratio| *ratio < 1.1), "{seeds:?} {first_bytes}: {ratios:.2?}");
+    }
+}
+
+/// The fastest engine becomes as slow as the slowest: traffic moves away from it.
+#[test]
+fn an_engine_that_slows_down_loses_its_traffic() {
+    let requests = trace(Shape::AzureConversation, 1.2, 1_200, 3);
+    let bed = |change| {
+        let (requests, policy, seed) = (&requests[..], Policy::Ours(Seeds::Right), 1);
+        run(&Run {
+            fleet: &FLEET,
+            requests,
+            policy,
+            seed,
+            warm_up: 400.0,
+            first_bytes: true,
+            kv_shown: true,
+            change,
+        })
+    };
+    let (before, after) = (bed(None), bed(Some((300.0, 0, Speeds::L40S))));
+    let share = |report: &Report| report.picks[0] as f64 / report.picks.iter().sum::<usize>() as f64;
+    assert!(share(&before) > 0.6, "{before:?}");
+    assert!(share(&after) < 0.35, "{after:?}");
+}
