@@ -119,7 +119,11 @@ fn route(i: usize, pools: usize) -> Route {
 /// The same Gateway with one other route; everything else is shared.
 fn with_other_route(ir: &Gateway, nth: usize) -> Gateway {
     let mut ir = ir.clone();
-    let http = Arc::make_mut(&mut ir.listeners[0]).protocol.http_mut().next().unwrap();
+    let http = Arc::make_mut(&mut ir.listeners[0])
+        .protocol
+        .http_mut()
+        .next()
+        .expect("the benched Gateway has an HTTP socket");
     let route = Arc::make_mut(&mut Arc::make_mut(&mut http.virtual_hosts[0]).routes[0]);
     route.matches.path = PathCondition::Exact(format!("/changed/{nth}"));
     ir

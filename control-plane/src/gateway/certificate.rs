@@ -29,8 +29,11 @@ use crate::{
 /// Certificates of Secrets, each looked at once as long as the Secret is the same object.
 #[derive(Debug, Default)]
 pub(super) struct Certificates {
-    known: HashMap<NamespacedName, (Arc<Secret>, Result<Arc<Certificate>, String>)>,
+    known: HashMap<NamespacedName, (Arc<Secret>, Read)>,
 }
+
+/// What a Secret holds, or what is wrong with it.
+type Read = Result<Arc<Certificate>, String>;
 
 /// What a listener's references came to.
 #[derive(Clone, Debug, Default)]
@@ -103,11 +106,7 @@ impl Certificates {
         }
     }
 
-    fn certificate(
-        &mut self,
-        key: &NamespacedName,
-        secret: &Arc<Secret>,
-    ) -> Result<Arc<Certificate>, String> {
+    fn certificate(&mut self, key: &NamespacedName, secret: &Arc<Secret>) -> Read {
         match self.known.get(key) {
             Some((held, read)) if Arc::ptr_eq(held, secret) => read.clone(),
             _ => {
