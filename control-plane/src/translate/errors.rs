@@ -57,7 +57,10 @@ pub(super) fn local_replies(settings: &Settings) -> LocalReplyConfig {
         ),
         map(
             // Pickers' own answers have other details and pass.
-            detail("response.code_details.startsWith('ext_proc_error')"),
+            // `spurious_message`: it answered what it was not asked.
+            detail(
+                "response.code_details.startsWith('ext_proc_error') || response.code_details == 'spurious_message'",
+            ),
             503,
             "endpoint_picker_unavailable",
             "The endpoint picker of this pool does not answer.",
