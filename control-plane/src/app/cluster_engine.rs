@@ -45,6 +45,8 @@ pub(super) struct ClusterEngine {
     pub(super) source: SourceState,
     pub(super) desired: watch::Sender<Option<Arc<Desired>>>,
     pub(super) wanted: watch::Sender<Option<Arc<Vec<Wanted>>>>,
+    /// Certificates that are wanted and not there.
+    pub(super) missing: watch::Sender<BTreeSet<NamespacedName>>,
     pub(super) trust: watch::Receiver<Option<Arc<str>>>,
     pub(super) states: watch::Receiver<States>,
     /// Absent where Gateways are somebody else's: then no status is ours either.
@@ -111,6 +113,14 @@ impl ClusterEngine {
         let pipeline = &self.tiers.pipeline;
         let desired = cluster::desired(pipeline.world(), pipeline.options(), &self.infra);
         let wanted = self.wanted(&desired);
+        let secrets = &self.tiers.pipeline.world().secrets;
+        let missing: BTreeSet<_> =
+            wanted.iter().map(Wanted::secret).filter(|secret| !secrets.contains_key(secret)).collect();
+        self.missing.send_if_modified(|held| {
+            let differs = *held != missing;
+            *held = missing;
+            differs
+        });
         replace_if_different(&self.desired, desired);
         replace_if_different(&self.wanted, wanted);
         let Others { service, pod, addresses, .. } = &self.others;

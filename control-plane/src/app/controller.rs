@@ -1,6 +1,8 @@
 //! Wires cluster mode together.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration,
+};
 
 use anyhow::Result;
 use prometheus_client::registry::Registry;
@@ -134,6 +136,7 @@ async fn run(config: ControllerConfig) -> Result<ExitCode> {
     let (candidate, leader) = leader::candidate(client.clone(), &config.namespace, &config.replica);
     let (desired, desired_heard) = watch::channel(None);
     let (wanted, wanted_heard) = watch::channel(None);
+    let (missing, missing_heard) = watch::channel(BTreeSet::new());
     let (trust, trust_heard) = watch::channel(None);
     let (overview, overview_heard) = watch::channel(String::from("{}"));
     let (applier, states) =
@@ -156,6 +159,7 @@ async fn run(config: ControllerConfig) -> Result<ExitCode> {
         source: source.clone(),
         desired,
         wanted,
+        missing,
         trust: trust_heard,
         states,
         writer,
@@ -179,6 +183,7 @@ async fn run(config: ControllerConfig) -> Result<ExitCode> {
         tls: tls.clone(),
         trust,
         wanted: wanted_heard,
+        missing: missing_heard,
         leader,
     };
     let reports = Reports {

@@ -8,7 +8,11 @@
 //! Creating fails where a Secret exists and replacing where it is newer, so two leaders cannot undo each other's work;
 //! who loses reads again.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -66,6 +70,8 @@ pub struct Config {
     pub trust: watch::Sender<Option<Arc<str>>>,
     /// The certificates that should exist; `None` until that is known, and nothing is deleted before.
     pub wanted: watch::Receiver<Option<Arc<Vec<Wanted>>>>,
+    /// Wanted Secrets that are not there, as far as the source knows: somebody deleted them, or they are new.
+    pub missing: watch::Receiver<BTreeSet<NamespacedName>>,
     /// Whether this replica leads.
     pub leader: watch::Receiver<bool>,
 }
@@ -116,6 +122,7 @@ pub async fn run(mut config: Config, cancel: CancellationToken) -> anyhow::Resul
             () = tokio::time::sleep(pause) => {}
             Ok(()) = config.leader.changed() => swept = None,
             Ok(()) = config.wanted.changed() => swept = None,
+            Ok(()) = config.missing.changed() => swept = None,
         }
     }
 }
