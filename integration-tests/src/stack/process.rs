@@ -251,8 +251,16 @@ mod tests {
     async fn the_group_ends_with_the_value() {
         let (_dir, mut process) = shell("sleep 61 & echo started; wait");
         process.wait_for("started", 0, SOON).await.unwrap();
-        let (child, name) = process.children()[0].clone();
-        assert_eq!(name, "sleep");
+        // Between fork and exec it still has the shell's name.
+        let named = async {
+            loop {
+                match process.children().first() {
+                    Some((child, name)) if name == "sleep" => break *child,
+                    _ => tokio::task::yield_now().await,
+                }
+            }
+        };
+        let child = tokio::time::timeout(SOON, named).await.unwrap();
         drop(process);
         let gone = async {
             while fs::read_to_string(format!("/proc/{child}/stat")).is_ok_and(|stat| !stat.contains(") Z")) {
