@@ -85,7 +85,7 @@ fn the_guide() -> Result<()> {
             Ok(())
         })
         .await?;
-        Ok(())
+        cluster.delete("guide")
     })
 }
 
@@ -129,7 +129,7 @@ fn statuses_of_others_stay_and_ours_are_pruned() -> Result<()> {
         cluster.apply_in("pruned", ROUTE)?;
         let back = eventually("our entry comes back", ours).await?;
         ensure!(entry(&back, "example.com/other").is_some(), "{back}");
-        Ok(())
+        cluster.delete("pruned")
     })
 }
 
@@ -150,7 +150,7 @@ fn two_gateways_share_a_port_on_two_addresses() -> Result<()> {
         eventually("the second", || answers(&second, "assistant", "gemma3-")).await?;
         ensure!(first.completion("assistant", "x").await?.status == 404, "the first has no assistant");
         ensure!(second.completion("chatbot", "x").await?.status == 404, "the second has no chatbot");
-        Ok(())
+        cluster.delete("two")
     })
 }
 
@@ -212,6 +212,7 @@ fn a_pool_without_picker_fails_as_it_says() -> Result<()> {
             ensure!(status.to_string().contains("does not answer"), "{status}");
             Ok(())
         })
-        .await
+        .await?;
+        cluster.delete("fails")
     })
 }

@@ -7,9 +7,11 @@ use anyhow::{Context, Result};
 use super::{TestCluster, images::TAG, run};
 use crate::client::Client;
 
-/// Held while one test installs and the others wait.
-const LOCKED: &str = r#"flock "$LOCK" sh -c '
-  kubectl -n signalbox-system rollout status deployment/signalbox --timeout=1s 2>/dev/null || exec "$INSTALL"'"#;
+/// Held while one test installs and the others wait. The node is small and has many Gateways: their Envoys ask for little.
+const LOCKED: &str = r#"flock "$LOCK" sh -ec '
+  if kubectl -n signalbox-system rollout status deployment/signalbox --timeout=1s 2>/dev/null; then exit; fi
+  "$SCRIPTS/install.sh" --set gatewayClass.parametersRef.name=small
+  kubectl apply --server-side -f "$SCRIPTS/manifests/small.yaml"'"#;
 
 impl TestCluster {
     /// Loads the images and installs the chart, unless it is there. Returns the images' tag.
@@ -21,7 +23,7 @@ impl TestCluster {
         self.load_images()?;
         let mut install = Command::new("sh");
         install.args(["-c", LOCKED]).env("LOCK", format!("{kubeconfig}.install"));
-        run(install.env("INSTALL", self.scripts.join("install.sh")), "")?;
+        run(install.env("SCRIPTS", &self.scripts), "")?;
         Ok(TAG)
     }
 
@@ -33,6 +35,15 @@ impl TestCluster {
         self.apply(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n"))?;
         let arguments = ["-n", namespace, "apply", "--server-side", "--force-conflicts", "-f", "-"];
         self.kubectl_with(&arguments, manifests)?;
+        Ok(())
+    }
+
+    /// Deletes a namespace of [`Self::apply_in`]; does not wait for its end.
+    ///
+    /// # Errors
+    /// What kubectl says.
+    pub fn delete(&self, namespace: &str) -> Result<()> {
+        self.kubectl(&["delete", "namespace", namespace, "--wait=false"])?;
         Ok(())
     }
 
