@@ -19,6 +19,7 @@ pub mod infra;
 pub mod leader;
 pub mod pipeline;
 pub mod pools;
+mod process_metrics;
 pub mod replicas;
 pub mod source;
 pub mod status;

@@ -45,6 +45,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("admin", &[]),
     ("config", &[]),
     ("telemetry", &["config"]),
+    ("process_metrics", &[]),
     ("tasks", &[]),
     (
         "app",
@@ -59,6 +60,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "leader",
             "pipeline",
             "pools",
+            "process_metrics",
             "replicas",
             "source",
             "status",

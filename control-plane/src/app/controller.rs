@@ -26,6 +26,7 @@ use crate::{
     leader,
     pipeline::Pipeline,
     pools::{self, PoolPublisher},
+    process_metrics,
     replicas::{self, Known, Reports},
     source::cluster::{self, ClusterConfig, SourceState},
     status,
@@ -123,6 +124,7 @@ async fn run(config: ControllerConfig) -> Result<ExitCode> {
     let cancel = CancellationToken::new();
     let tasks = TaskSet::under(&cancel);
     let mut registry = Registry::default();
+    process_metrics::register(&mut registry);
     let source = SourceState::new(&mut registry);
     let publisher = Publisher::default();
     let nodes = Nodes::new(publisher.clone());

@@ -31,6 +31,7 @@ use crate::{
     },
     pipeline::Pipeline,
     pools::{self, PoolPublisher},
+    process_metrics,
     source::{FileSource, Reload},
     status::{files::StatusFiles, overview::Overview},
     tasks::TaskSet,
@@ -99,6 +100,7 @@ async fn run(config: StandaloneConfig) -> Result<ExitCode> {
     let nodes = Nodes::new(publisher.clone());
     let pools = PoolPublisher::default();
     let mut registry = Registry::default();
+    process_metrics::register(&mut registry);
     nodes.metrics().register(&mut registry);
     let (overview, overview_heard) = watch::channel(String::from("{}"));
     let (expected, expected_heard) = watch::channel(BTreeSet::new());

@@ -7,14 +7,25 @@ use anyhow::{Context, Result};
 use super::{TestCluster, images::TAG, run};
 use crate::client::Client;
 
-/// Held while one test installs and the others wait. The node is small and has many Gateways: their Envoys ask for little.
+/// Held while one test installs and the others wait.
 const LOCKED: &str = r#"flock "$LOCK" sh -ec '
   if kubectl -n signalbox-system rollout status deployment/signalbox --timeout=1s 2>/dev/null; then exit; fi
   "$SCRIPTS/install.sh" --set gatewayClass.parametersRef.name=small
   kubectl apply --server-side -f "$SCRIPTS/manifests/small.yaml"'"#;
 
 impl TestCluster {
-    /// Loads the images and installs the chart, unless it is there. Returns the images' tag.
+    /// Loads the images and installs the chart as it is.
+    ///
+    /// # Errors
+    /// What the scripts, Helm or the cluster say.
+    pub fn install_defaults(&self) -> Result<()> {
+        self.load_images()?;
+        run(&mut Command::new(self.scripts.join("install.sh")), "")?;
+        Ok(())
+    }
+
+    /// Loads the images and installs the chart, unless it is there, for a small node with many Gateways: their Envoys
+    /// ask for little. Returns the images' tag.
     ///
     /// # Errors
     /// What the scripts, Helm or the cluster say.

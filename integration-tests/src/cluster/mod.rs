@@ -118,7 +118,7 @@ impl TestCluster {
 }
 
 /// Runs a program to its end and returns its output.
-fn run(command: &mut Command, input: &str) -> Result<String> {
+pub(crate) fn run(command: &mut Command, input: &str) -> Result<String> {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

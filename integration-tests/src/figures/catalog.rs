@@ -67,7 +67,7 @@ pub static ALL: &[Measurement] = &[
     Measurement {
         name: "cluster",
         figures: cluster::NAMES,
-        deadline: minutes(30),
+        deadline: minutes(45),
         measure: |context| Box::pin(cluster::measure(context)),
     },
     Measurement {

@@ -5,6 +5,9 @@
 //! figures ─ in.sh ─▶ cluster-scenario (in the cluster's network) ─▶ one line of JSON for each figure ─▶ Figure
 //! ```
 
+mod objects;
+mod pods;
+mod routes;
 mod scenario;
 
 use std::process::Stdio;
@@ -34,6 +37,17 @@ pub(super) const NAMES: &[&str] = &[
     "cluster_failed_requests_model_rollout",
     "cluster_failed_requests_certificates",
     "cluster_failed_requests_api_outage",
+    "rss_mb_control_plane_1000_routes",
+    "route_to_200_ms_p50_10",
+    "route_to_200_ms_p99_10",
+    "route_to_200_ms_p50_1000",
+    "route_to_200_ms_p99_1000",
+    "route_to_200_ms_p50_3000",
+    "route_to_200_ms_p99_3000",
+    "cluster_churn_failed",
+    "cluster_churn_rss_growth_mb",
+    "churn_cpu_percent",
+    "cluster_deleted_pods_picked",
 ];
 
 /// A figure as the scenario prints it.
@@ -62,7 +76,20 @@ pub(super) async fn measure(context: &Context) -> Result<Vec<Figure>> {
 fn figure(line: &Line) -> Result<Figure> {
     let name = NAMES.iter().find(|name| **name == line.name);
     let name = name.with_context(|| format!("{} is not in the catalog", line.name))?;
-    let failed = line.name.contains("failed_requests");
-    let figure = Figure::new(name, line.value, if failed { "requests" } else { "s" }, line.how.clone());
-    Ok(if failed { figure.aim(Aim::Exactly(0.0)) } else { figure })
+    let (unit, aim) = match *name {
+        "cluster_churn_failed" => ("routes", Some(Aim::Exactly(0.0))),
+        "cluster_deleted_pods_picked" => ("requests", Some(Aim::Exactly(0.0))),
+        "route_to_200_ms_p99_3000" => ("ms", Some(Aim::AtMost(50.0))),
+        "rss_mb_control_plane_1000_routes" => ("MB", Some(Aim::AtMost(60.0))),
+        "churn_cpu_percent" => ("percent", Some(Aim::AtMost(5.0))),
+        "cluster_churn_rss_growth_mb" => ("MB", None),
+        name if name.contains("failed_requests") => ("requests", Some(Aim::Exactly(0.0))),
+        name if name.contains("_ms_") => ("ms", None),
+        _ => ("s", None),
+    };
+    let figure = Figure::new(name, line.value, unit, line.how.clone());
+    Ok(match aim {
+        Some(aim) => figure.aim(aim),
+        None => figure,
+    })
 }

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use tokio::time::sleep;
 
-use super::Line;
+use super::{Line, pods, routes};
 use crate::{
     client::Client,
     cluster::TestCluster,
@@ -22,14 +22,17 @@ const OBJECTIVES: &str = include_str!("../../../../deploy/standalone/multi-model
 const GATEWAY: &str = include_str!("../../../../deploy/cluster/multi-model/gateway.yaml");
 const SERVERS: &str = include_str!("../../../../deploy/cluster/multi-model/model-servers.yaml");
 
-const NAMESPACE: &str = "figures";
+/// Where all of it happens.
+pub(super) const NAMESPACE: &str = "figures";
 /// Requests a second, one in five of them a stream of about two seconds.
 const RATE: f64 = 20.0;
 /// Time for a change to do harm after it is done.
 const SETTLE: Duration = Duration::from_secs(5);
 /// How long the API server is stopped.
-const OUTAGE: Duration = Duration::from_secs(45);
-const LONGEST: Duration = Duration::from_secs(300);
+const OUTAGE: Duration = Duration::from_secs(300);
+/// Routes that are made after it.
+const REPLAYED: usize = 200;
+const LONGEST: Duration = Duration::from_secs(900);
 
 /// Runs it, or the changes whose figures' names contain `only`: prints a line of JSON for each figure, and on stderr what fails.
 ///
@@ -59,15 +62,23 @@ pub async fn run(only: &str) -> Result<()> {
         made += 1;
         tell(name, report.failed() as f64, &told(what, &report))?;
     }
-    let how = format!("the sum of {made} scenarios");
-    tell("cluster_failed_requests", total as f64, &how)
+    if made > 0 {
+        tell("cluster_failed_requests", total as f64, &format!("the sum of {made} scenarios"))?;
+    }
+    routes::measure(&cluster, &client, only).await?;
+    pods::measure(&cluster, &client, only).await
+}
+
+/// The Pods of the control plane, as `pod/NAME` lines.
+pub(super) fn control_planes(cluster: &TestCluster) -> Result<String> {
+    cluster.kubectl(&["-n", SYSTEM, "get", "pods", "-l", "app.kubernetes.io/name=signalbox", "-o", "name"])
 }
 
 /// Installs, applies and asks: the way of the guide.
 async fn guide(cluster: &TestCluster) -> Result<Client> {
     let start = Instant::now();
     let seconds = || start.elapsed().as_secs_f64();
-    cluster.install()?;
+    cluster.install_defaults()?;
     let installed = seconds();
     cluster.apply_in(NAMESPACE, &[GATEWAY, POOLS, OBJECTIVES, ROUTE, SERVERS].join("\n---\n"))?;
     let client = cluster.client_of(NAMESPACE, "inference-gateway", 80).await?;
@@ -146,7 +157,7 @@ const CHANGES: [(&str, &str, Change); 7] = [
     ),
     (
         "cluster_failed_requests_api_outage",
-        "the API server stops answering for 45 s, then 20 routes are made",
+        "the API server stops answering for 5 minutes, then 200 routes are made",
         Change::Outage,
     ),
 ];
@@ -167,13 +178,13 @@ impl Change {
     }
 }
 
-const SYSTEM: &str = "signalbox-system";
+/// Where the control plane is.
+pub(super) const SYSTEM: &str = "signalbox-system";
 
 fn kill(cluster: &TestCluster, leader: bool) -> Result<()> {
     let leads =
         cluster.kubectl(&["-n", SYSTEM, "get", "lease", "-o", "jsonpath={.items[*].spec.holderIdentity}"])?;
-    let pods = ["-n", SYSTEM, "get", "pods", "-l", "app.kubernetes.io/name=signalbox", "-o", "name"];
-    let pods = cluster.kubectl(&pods)?;
+    let pods = control_planes(cluster)?;
     let is_leader = |pod: &&str| pod.strip_prefix("pod/").is_some_and(|name| leads.contains(name));
     let pod = pods
         .lines()
@@ -220,7 +231,7 @@ async fn outage(cluster: &TestCluster) -> Result<()> {
     signal("-STOP")?;
     sleep(OUTAGE).await;
     signal("-CONT")?;
-    let routes = (0..20).map(|n| ROUTE.replace("routes-to-llms", &format!("replayed-{n}")));
+    let routes = (0..REPLAYED).map(|n| ROUTE.replace("routes-to-llms", &format!("replayed-{n}")));
     cluster.apply_in(NAMESPACE, &routes.collect::<Vec<_>>().join("\n---\n"))
 }
 
@@ -235,7 +246,8 @@ fn told(what: &str, report: &Report) -> String {
     format!("{what}: {sent} requests at {RATE} a second, one in five streamed, p99 {p99} ms{failures}")
 }
 
-fn tell(name: &str, value: f64, how: &str) -> Result<()> {
+/// Prints a figure.
+pub(super) fn tell(name: &str, value: f64, how: &str) -> Result<()> {
     let line = Line { name: name.into(), value, how: how.into() };
     writeln!(std::io::stdout(), "{}", serde_json::to_string(&line)?)?;
     Ok(())
