@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -96,12 +97,16 @@ async fn drain(args: &Args, health: &Health, lanes: &Lanes, tasks: &mut TaskSet)
 }
 
 async fn start(config: Config, health: &Health, tasks: &mut TaskSet) -> anyhow::Result<Arc<Lanes>> {
-    let Config { args, source, policy, tls, workers } = config;
+    let Config { args, source, policy, decisions, tls, workers } = config;
     let (ext_proc, plain, http) =
         tokio::try_join!(bind(args.listen), bind(args.health_listen), bind(args.metrics_listen))?;
+    if let Some(path) = &args.metrics_address_path {
+        let written = std::fs::write(path, http.local_addr()?.to_string());
+        written.with_context(|| format!("--metrics-address-path: cannot write {}", path.display()))?;
+    }
     let metrics = Arc::new(Metrics::new());
     let pools = Pools::new(Instant::now());
-    let lanes = Arc::new(Lanes::new(pools.clone(), policy, Arc::clone(&metrics)));
+    let lanes = Arc::new(Lanes::new(pools.clone(), policy, Arc::clone(&metrics)).recording(decisions));
     if let Some(path) = args.learned_file.clone() {
         learned::restore(&pools, &path);
         let pools = pools.clone();

@@ -12,6 +12,7 @@ use std::{
 const MAY_USE: &[(&str, &[&str])] = &[
     // The core: synchronous, no I/O. (`pool::source` and `scrape` are the edges that feed it.)
     ("accelerator", &[]),
+    ("decisions", &["outcome", "picker", "pool"]),
     ("flow", &["accelerator", "metrics", "picker", "pool"]),
     ("outcome", &["accelerator", "picker", "pool"]),
     ("picker", &["accelerator", "outcome", "pool", "prefix"]),
@@ -22,12 +23,26 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("simulate", &["accelerator", "outcome", "picker", "pool", "prefix"]),
     // Edges.
     ("scrape", &["accelerator", "pool"]),
-    ("extproc", &["accelerator", "flow", "metrics", "outcome", "picker", "pool", "prefix", "request", "tls"]),
+    (
+        "extproc",
+        &[
+            "accelerator",
+            "decisions",
+            "flow",
+            "metrics",
+            "outcome",
+            "picker",
+            "pool",
+            "prefix",
+            "request",
+            "tls",
+        ],
+    ),
     ("learned", &["accelerator", "pool"]),
-    ("admin", &["extproc", "pool"]),
+    ("admin", &["decisions", "extproc", "pool"]),
     ("app", &["admin", "cli", "config", "extproc", "learned", "metrics", "pool", "scrape", "tasks", "tls"]),
-    ("cli", &["config", "flow", "pool", "telemetry"]),
-    ("config", &["cli", "extproc", "flow", "pool", "tls"]),
+    ("cli", &["config", "decisions", "flow", "pool", "telemetry"]),
+    ("config", &["cli", "decisions", "extproc", "flow", "pool", "tls"]),
     ("metrics", &[]),
     ("tasks", &[]),
     ("telemetry", &["cli"]),

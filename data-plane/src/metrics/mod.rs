@@ -172,12 +172,12 @@ mod tests {
         let pool = metrics.pool("ns/a");
         pool.picked.inc();
         pool.refused("saturated");
-        metrics.unavailable("unknown-pool");
+        metrics.unavailable("unknown_pool");
         let text = metrics.encode();
         for line in [
             r#"signalbox_picker_requests_total{pool="ns/a",outcome="picked",reason=""} 1"#,
             r#"signalbox_picker_requests_total{pool="ns/a",outcome="refused",reason="saturated"} 1"#,
-            r#"signalbox_picker_requests_total{pool="",outcome="unavailable",reason="unknown-pool"} 1"#,
+            r#"signalbox_picker_requests_total{pool="",outcome="unavailable",reason="unknown_pool"} 1"#,
             r#"signalbox_picker_streams{pool="ns/a"} 0"#,
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

@@ -319,6 +319,15 @@ impl Slot {
         }
     }
 
+    /// Time since the last reading; None before the first.
+    #[must_use]
+    pub fn age(&self, now: Instant) -> Option<Duration> {
+        match self.scraped_at.load(Relaxed) {
+            0 => None,
+            at => Some(Duration::from_micros(self.micros(now).saturating_sub(at))),
+        }
+    }
+
     /// Whether the endpoint is avoided while others are left: scrapes fail, or requests fail and the pause after the
     /// last failure lasts.
     #[must_use]
