@@ -16,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::admin::{self, Admin};
 use crate::cli::Args;
 use crate::config::{Config, Source};
+use crate::decisions::DecisionCollector;
 use crate::extproc::connection::Service;
 use crate::extproc::health::Health;
 use crate::extproc::lane::Lanes;
@@ -23,8 +24,9 @@ use crate::extproc::server::{self, Connections, Options, bind};
 use crate::learned;
 use crate::metrics::Metrics;
 use crate::pool::Pools;
+use crate::pool::collector::{PeerCollector, PoolCollector};
 use crate::pool::source::{files, tier};
-use crate::scrape::{self, ScrapeConfig};
+use crate::scrape::{self, ScrapeCollector, ScrapeConfig, ScrapeCounters};
 use crate::tasks::{Ended, TaskSet};
 use crate::tls::Acceptor;
 
@@ -115,11 +117,13 @@ async fn start(config: Config, health: &Health, tasks: &mut TaskSet) -> anyhow::
             Ok(())
         });
     }
+    let scraped = Arc::new(ScrapeCounters::default());
+    show(&lanes, &scraped);
     start_source(source, &pools, tasks);
     let readiness = (health.clone(), pools.clone());
     tasks.spawn("readiness", async move { follow(readiness.0, readiness.1).await });
     tasks.spawn("scrape", async move {
-        scrape::run(pools, ScrapeConfig::default(), Arc::default()).await;
+        scrape::run(pools, ScrapeConfig::default(), scraped).await;
         Ok(())
     });
     let tended = Arc::clone(&lanes);
@@ -132,6 +136,22 @@ async fn start(config: Config, health: &Health, tasks: &mut TaskSet) -> anyhow::
     tasks.spawn("admin", async move { Ok(axum::serve(http, router).await?) });
     tracing::info!(ext_proc = %args.listen, health = %args.health_listen, metrics = %args.metrics_listen, "serving");
     Ok(lanes)
+}
+
+/// Adds what is read when it is asked for to the metrics of `lanes`.
+pub fn show(lanes: &Lanes, scraped: &Arc<ScrapeCounters>) {
+    let pools = lanes.pools();
+    lanes.metrics.extend(|ours| {
+        ours.register_collector(Box::new(PoolCollector(pools.clone())));
+        ours.register_collector(Box::new(ScrapeCollector(Arc::clone(scraped))));
+        ours.register_collector(Box::new(DecisionCollector(Arc::clone(&lanes.decisions))));
+    });
+    lanes.metrics.extend_peers(|peers| {
+        for prefix in ["llm_d_epp", "inference_pool"] {
+            let peer = peers.sub_registry_with_prefix(prefix);
+            peer.register_collector(Box::new(PeerCollector(pools.clone())));
+        }
+    });
 }
 
 struct Servers<'a> {

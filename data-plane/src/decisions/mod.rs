@@ -19,6 +19,7 @@
 //! of it gives up its oldest, so that a flood of one kind does not push out the others.
 
 mod budget;
+mod collector;
 mod record;
 mod ring;
 mod view;
@@ -35,6 +36,7 @@ use crate::picker::explain::Want;
 use budget::Budget;
 use ring::Ring;
 
+pub use collector::DecisionCollector;
 pub use record::{Asked, End, Follow, Happened, Record, Result};
 pub use view::{decision, line, row};
 

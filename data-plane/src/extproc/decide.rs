@@ -18,6 +18,7 @@ use super::session::{Answer, Question};
 use crate::accelerator::policy::required;
 use crate::decisions::{Asked, Follow};
 use crate::flow::{Admission, Among, Request, Ticket, Waiting};
+use crate::metrics::{Asks, PickMetrics};
 use crate::outcome::Outcome;
 use crate::picker::explain::{Explanation, Want};
 use crate::picker::{self, Ask, Refusal};
@@ -37,6 +38,10 @@ pub struct Guards {
     pub ticket: Ticket,
     /// The model asked, and the bytes of the prompt, when it is text and nothing else.
     pub prompt: Option<(String, usize)>,
+    /// What is counted of it.
+    pub counted: Arc<PickMetrics>,
+    /// Prompt tokens that the pick expects to be cached.
+    pub cached_tokens: u32,
     /// Writes down what happens, of a request whose decision is recorded.
     pub follow: Option<Follow>,
 }
@@ -139,13 +144,19 @@ pub fn decide(
     };
     let (prefiller, prefill) = prefiller::choose(pool, &snapshot, &ask, &mut pick, now, rng);
     ticket.placed();
+    let index = snapshot.find(pick.endpoints[0]);
+    let class = index.map_or("", |index| &snapshot.endpoint(index).accelerator);
+    let asks = Asks { model: found.model.as_deref().unwrap_or(""), target: model, priority };
+    let counted = lane.models.picks(asks, class, |name| snapshot.has_model(name));
+    let cached_tokens = pick.cached_tokens;
+    counted.picked(prompt_tokens, cached_tokens);
     let (follow, told) = recording.picked(asked, times, (&pick, &prefiller), explanation);
     pick.outcome.sent(chain.into_blocks(), block_tokens);
     let endpoints = list(&pick.endpoints);
     let body = target.map(|target| rewrite::replace(question.body, found.model_at.clone(), target));
     let restore = target.map(|target| rewrite::restore(question.body, found.model_at.clone(), target));
     let prompt = (found.prompt.other_tokens() == 0).then(|| (model.to_owned(), found.prompt.text()));
-    let guards = Guards { outcome: pick.outcome, prefill, ticket, prompt, follow };
+    let guards = Guards { outcome: pick.outcome, prefill, ticket, prompt, counted, cached_tokens, follow };
     Ok(Decision::Picked(Answer { endpoints, prefiller, body, restore, told }, guards))
 }
 

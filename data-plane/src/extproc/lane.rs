@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use crate::decisions::{self, Decisions};
 use crate::flow::{Gate, Settings};
-use crate::metrics::{Metrics, PoolMetrics};
+use crate::metrics::{Metrics, ModelMetrics, PoolMetrics};
 use crate::pool::{Pool, Pools};
 use crate::request::tokens::Tokens;
 
@@ -42,6 +42,8 @@ pub struct Lane {
     pub decisions: Arc<Decisions>,
     /// Counters.
     pub metrics: PoolMetrics,
+    /// Counters by model.
+    pub models: ModelMetrics,
 }
 
 /// The lanes of all pools.
@@ -187,7 +189,8 @@ impl Lanes {
                 self.metrics.flow(key),
             );
             let decisions = Arc::clone(&self.decisions);
-            Lane { gate, tokens: Tokens::default(), decisions, metrics: self.metrics.pool(key) }
+            let (metrics, models) = (self.metrics.pool(key), self.metrics.models(key));
+            Lane { gate, tokens: Tokens::default(), decisions, metrics, models }
         };
         Arc::clone(lanes.entry(key).or_insert_with_key(|key| Arc::new(lane(key))))
     }

@@ -1,4 +1,4 @@
-//! Writes decisions down for those who ask why.
+//! Writes decisions down for those who ask why, and counts refusals by model.
 
 use std::time::{Duration, Instant};
 
@@ -6,6 +6,7 @@ use super::lane::Lane;
 use super::prefiller::Prefiller;
 use super::refused::Refused;
 use crate::decisions::{Asked, Follow, Header, Record, Result, Why};
+use crate::metrics::Asks;
 use crate::picker::Pick;
 use crate::picker::explain::{Explanation, Want};
 use crate::pool::Pool;
@@ -70,7 +71,7 @@ impl<'a> Recording<'a> {
         (Some(follow), told)
     }
 
-    /// Records a refusal.
+    /// Counts a refusal, and records it.
     pub(super) fn refused(
         &self,
         asked: impl FnOnce() -> Asked,
@@ -78,13 +79,22 @@ impl<'a> Recording<'a> {
         refused: &Refused,
         explanation: Explanation,
     ) {
+        let asked = asked();
+        let asks = Asks {
+            model: &asked.model,
+            target: asked.target.as_deref().unwrap_or(&asked.model),
+            priority: asked.priority,
+        };
+        let snapshot = self.pool.peek();
+        let is_known = |name: &str| snapshot.has_model(name);
+        self.lane.models.refused(asks, refused.reason, refused.status, is_known);
         if !self.lane.decisions.is_on() {
             return;
         }
         let why = if self.header == Header::Off { Why::Refused } else { Why::Asked };
         let Refused { reason, status, ref message, .. } = *refused;
         let result = Result::Refused { reason, status, message: message.clone() };
-        drop(self.keep(why, asked(), times, result, explanation));
+        drop(self.keep(why, asked, times, result, explanation));
     }
 
     fn keep(&self, why: Why, asked: Asked, times: Times, result: Result, explanation: Explanation) -> Follow {

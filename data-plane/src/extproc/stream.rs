@@ -300,7 +300,10 @@ impl Call<'_> {
 
     /// Tells the accounts what was seen.
     fn account(&mut self, seen: Seen) {
-        let Some(Guards { outcome, prefill, prompt, follow, .. }) = &mut self.guards else { return };
+        let Some(Guards { outcome, prefill, prompt, counted, cached_tokens, follow, .. }) = &mut self.guards
+        else {
+            return;
+        };
         if let Some(follow) = follow {
             match seen {
                 Seen::Served(addr) => follow.served(addr),
@@ -314,12 +317,19 @@ impl Call<'_> {
             Seen::Served(addr) => outcome.served(addr),
             Seen::FirstByte => {
                 outcome.first_byte(now());
+                if let Some((expected, observed)) = outcome.first_token() {
+                    counted.first_token(expected, observed);
+                }
                 *prefill = None;
             }
-            Seen::Failed(status) => outcome.failed(status),
+            Seen::Failed(status) => {
+                counted.failed(status);
+                outcome.failed(status);
+            }
             Seen::Usage(usage) => {
                 if let Some(cached) = usage.cached_tokens {
                     outcome.reported(cached);
+                    counted.cached(*cached_tokens, cached);
                 }
                 if let Some((model, text)) = prompt {
                     self.open.lane.tokens.learn(model, *text, usage.prompt_tokens);
@@ -332,6 +342,7 @@ impl Call<'_> {
             }
             Seen::Ended => {
                 outcome.ended(now(), self.usage);
+                counted.ended(now().saturating_duration_since(self.arrived.unwrap_or_else(now)));
                 self.guards = None;
             }
         }
