@@ -1,5 +1,7 @@
 //! Every metric and label that the dashboard of the pickers asks for is on `/metrics`.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic anywhere")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -29,8 +31,7 @@ fn metrics() -> String {
         ..Default::default()
     };
     pools.apply(v1::WatchResponse { changed: vec![pool], synced: true, ..Default::default() });
-    let reading =
-        Reading { running: Some(1), waiting: Some(1), kv_usage: Some(0.5), ..Reading::default() };
+    let reading = Reading { running: Some(1), waiting: Some(1), kv_usage: Some(0.5), ..Reading::default() };
     pools.only().unwrap().snapshot().endpoints[0].slot.store(reading, now);
     let policy = Policy {
         body_limit: 1,
@@ -65,7 +66,8 @@ fn samples(text: &str) -> BTreeMap<&str, BTreeSet<&str>> {
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let end = line.find(['{', ' ']).unwrap();
         let labels = line[end..].strip_prefix('{').and_then(|rest| rest.split_once('}')).map(|(l, _)| l);
-        let names = labels.into_iter().flat_map(|labels| labels.split(',')).filter_map(|l| l.split('=').next());
+        let names =
+            labels.into_iter().flat_map(|labels| labels.split(',')).filter_map(|l| l.split('=').next());
         samples.entry(&line[..end]).or_default().extend(names.filter(|name| !name.is_empty()));
     }
     samples
@@ -145,5 +147,9 @@ fn names_of_other_pickers_are_there_and_no_sample_twice() {
         assert!(seen.insert(series), "{series} twice");
     }
     let types: Vec<&str> = text.lines().filter(|line| line.starts_with("# TYPE")).collect();
-    assert_eq!(types.len(), types.iter().collect::<BTreeSet<_>>().len(), "a family is described twice: {types:?}");
+    assert_eq!(
+        types.len(),
+        types.iter().collect::<BTreeSet<_>>().len(),
+        "a family is described twice: {types:?}"
+    );
 }

@@ -62,7 +62,7 @@ pub fn explain(decision: &Value) -> String {
     line(
         &mut out,
         &format!(
-            "Request {} of pool {}, {} ago, recorded because it was {}; by {}",
+            "Request {} of pool {}, {} ago (recorded: {}; by {})",
             text(&asked["requestId"]),
             text(&asked["pool"]),
             ago(&asked["age"]),
@@ -178,6 +178,7 @@ fn story(happened: &Value) -> String {
     let end = seconds(&happened["endSeconds"]);
     parts.push(match happened["state"].as_str() {
         Some("answered") => format!("answered after {end}"),
+        Some("ended") => format!("ended after {end}"),
         Some("cut") => format!("cut after {end}: the client left, or the connection broke"),
         Some("in_flight") => "still runs".to_owned(),
         other => other.unwrap_or_default().to_owned(),
@@ -239,7 +240,15 @@ fn endpoints(out: &mut String, decision: &Value) {
         "", "ENDPOINT", "POD", "CLASS", "VERDICT", "COST", "TTFT", "WAIT", "PREFILL", "KV", "ADAPTER",
         "DECODE", "OTHERS", "CACHED", "REQUESTS", "METRICS",
     ];
-    table(out, &header, rows);
+    let rows: Vec<_> = rows.collect();
+    if !rows.is_empty() {
+        table(out, &header, rows.into_iter());
+        line(
+            out,
+            "-> picked, ~ as good. TTFT is WAIT, PREFILL, KV and ADAPTER; COST, by which endpoints are compared, adds a \
+             share of DECODE and what OTHERS lose, and by policy the price.",
+        );
+    }
 }
 
 fn line(out: &mut String, text: &str) {

@@ -62,8 +62,11 @@ pub enum Result {
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// Its response ended.
+    /// Its response was seen to end.
     Answered,
+    /// Its stream ended after the response had begun. Where bodies are not sent here, Envoy does not tell whether the
+    /// client got all of it.
+    Ended,
     /// Its stream ended before: the client left, or the connection broke.
     Cut,
 }
@@ -74,6 +77,7 @@ impl End {
     pub fn name(self) -> &'static str {
         match self {
             Self::Answered => "answered",
+            Self::Ended => "ended",
             Self::Cut => "cut",
         }
     }
@@ -256,6 +260,8 @@ impl Drop for Follow {
     fn drop(&mut self) {
         let now = tokio::time::Instant::now().into_std();
         let since = now.saturating_duration_since(self.0.decided);
-        self.0.happened.lock().end.get_or_insert((End::Cut, since));
+        let mut happened = self.0.happened.lock();
+        let end = if happened.first_byte.is_some() { End::Ended } else { End::Cut };
+        happened.end.get_or_insert((end, since));
     }
 }

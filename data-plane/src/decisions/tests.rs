@@ -98,6 +98,10 @@ fn what_happens_is_written_down_and_the_end_once() {
     assert_eq!(told["cachedTokens"], 64);
     drop(decisions.keep(record(Why::Sampled, "b", "ns/a", now), now));
     assert_eq!(state("b")["state"], "cut");
+    let begun = decisions.keep(record(Why::Sampled, "d", "ns/a", now), now);
+    begun.first_byte(at(10));
+    drop(begun);
+    assert_eq!(state("d")["state"], "ended");
     drop(decisions.keep(record(Why::Refused, "c", "ns/a", now), now));
     assert_eq!(state("c")["state"], "refused");
 }

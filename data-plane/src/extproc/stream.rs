@@ -70,7 +70,9 @@ pub(super) async fn process(
         received,
         send,
     };
-    let (code, message) = call.run().await?;
+    let ended = call.run().await;
+    call.finish();
+    let (code, message) = ended?;
     call.send_out()?;
     call.send.send_trailers(grpc::trailers(code, &message))
 }
@@ -342,9 +344,16 @@ impl Call<'_> {
             }
             Seen::Ended => {
                 outcome.ended(now(), self.usage);
-                counted.ended(now().saturating_duration_since(self.arrived.unwrap_or_else(now)));
-                self.guards = None;
+                self.finish();
             }
+        }
+    }
+
+    /// The request has ended. Where bodies are not sent here, the end of the stream is all that is seen of it.
+    fn finish(&mut self) {
+        if let Some(guards) = self.guards.take().filter(|guards| guards.outcome.has_begun()) {
+            let since = now().saturating_duration_since(self.arrived.unwrap_or_else(now));
+            guards.counted.ended(since);
         }
     }
 

@@ -10,7 +10,7 @@
 //! | `cached_tokens_predicted_total`, `cached_tokens_reported_total` | pool, model, accelerator | of these answers: expected, and reported |
 //! | `ttft_seconds`, `ttft_expected_seconds` | pool, model, accelerator | time to the first token of streams, and what was expected of it |
 //! | `ttft_error_ratio` | pool, accelerator | observed over expected; 1: as expected |
-//! | `request_seconds` | pool, model, accelerator | from the decision to the end of the answer |
+//! | `request_seconds` | pool, model, accelerator | from the end of the request to the end of the answer, as far as it is seen |
 //! | `endpoint_errors_total` | pool, model, accelerator | answers with a status of 500 or above, or none |
 //!
 //! | `llm_d_epp_…`, `inference_objective_…` | labels |

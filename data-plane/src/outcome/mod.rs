@@ -212,6 +212,12 @@ impl Outcome {
         Some((expected, at.saturating_duration_since(self.picked_at)))
     }
 
+    /// Whether the first byte of the response came.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.first_byte_at.is_some()
+    }
+
     /// Where the request is accounted.
     #[must_use]
     pub fn endpoint(&self) -> SocketAddr {

@@ -25,7 +25,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use super::pools::{Pool, Pools};
+use super::pools::{Pool, PoolCounters, Pools};
 use super::reading::Freshness;
 use super::snapshot::Endpoint;
 
@@ -156,17 +156,20 @@ impl Collector for PoolCollector {
                 ConstGauge::new(class.kv.get()).encode(family.encode_family(&of(key, name))?)?;
             }
         }
-        for (name, help, count) in [
-            ("repicks", "Picks made again because another took the endpoint at the same moment", 0),
-            ("served_elsewhere", "Requests that Envoy sent elsewhere than picked", 1),
-        ] {
+        type Count = fn(&PoolCounters) -> u64;
+        let counters: [(&str, &str, Count); 2] = [
+            ("repicks", "Picks made again because another took the endpoint at the same moment", |c| {
+                c.repicks.load(Relaxed)
+            }),
+            ("served_elsewhere", "Requests that Envoy sent elsewhere than picked", |c| {
+                c.moved.load(Relaxed) + c.moved_unknown.load(Relaxed)
+            }),
+        ];
+        for (name, help, count) in counters {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             for (key, pool, _) in &pools {
-                let counters = pool.counters();
-                let elsewhere = || counters.moved.load(Relaxed) + counters.moved_unknown.load(Relaxed);
-                let value = if count == 0 { counters.repicks.load(Relaxed) } else { elsewhere() };
                 let labels = [("pool", key.clone())];
-                ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
+                ConstCounter::new(count(pool.counters())).encode(family.encode_family(&labels)?)?;
             }
         }
         Ok(())

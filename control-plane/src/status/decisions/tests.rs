@@ -38,7 +38,7 @@ fn a_decision_is_told_in_words_and_a_table() {
     let text = explain(&decision());
     let lines: Vec<&str> = text.lines().collect();
     for (line, words) in [
-        (0, "Request r-1 of pool default/llama, 3.2s ago, recorded because it was sampled; by picker"),
+        (0, "Request r-1 of pool default/llama, 3.2s ago (recorded: sampled; by picker)"),
         (
             1,
             "Asked     model sql as llama-sql, priority 10, objective gold, 700 prompt tokens, 128 output tokens",
