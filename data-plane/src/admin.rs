@@ -1,15 +1,26 @@
-//! The HTTP port for people and monitors: /metrics, /healthz, /readyz, /debug/pools.
+//! The HTTP port for people and monitors.
+//!
+//! | path | |
+//! |---|---|
+//! | `/metrics` | OpenMetrics text |
+//! | `/healthz`, `/readyz` | for probes |
+//! | `/explain?pool=NAMESPACE/NAME&limit=50` | the newest recorded decisions of a pool, or of all, one object each |
+//! | `/explain/REQUEST_ID` | the decisions of a request with every endpoint's verdict and seconds; 404 says how to have one recorded |
+//! | `/debug/pools` | pools and endpoints as they are |
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use axum::extract::State;
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::decisions::{self, Kept};
 use crate::extproc::health::Health;
 use crate::extproc::lane::Lanes;
 
@@ -28,6 +39,8 @@ pub fn router(admin: Admin) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
+        .route("/explain", get(newest))
+        .route("/explain/{request}", get(explain))
         .route("/debug/pools", get(pools))
         .with_state(admin)
 }
@@ -67,4 +80,45 @@ async fn pools(State(admin): State<Admin>) -> Json<Value> {
     };
     let pools: Vec<Value> = admin.lanes.pools().all().into_iter().map(pool).collect();
     Json(json!({ "synced": admin.lanes.pools().is_synced(), "pools": pools }))
+}
+
+/// What of the newest decisions is shown.
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+struct Newest {
+    pool: Option<String>,
+    limit: usize,
+}
+
+impl Default for Newest {
+    fn default() -> Self {
+        Self { pool: None, limit: 50 }
+    }
+}
+
+async fn newest(State(admin): State<Admin>, Query(newest): Query<Newest>) -> Json<Value> {
+    let now = now();
+    let Kept { records, bytes, oldest } = admin.lanes.decisions.kept(now);
+    let found = admin.lanes.decisions.newest(newest.pool.as_deref(), newest.limit);
+    Json(json!({
+        "kept": records,
+        "keptBytes": bytes,
+        "oldestAge": oldest.map(|age| age.as_secs_f64()),
+        "decisions": found.iter().map(|record| decisions::row(record, now)).collect::<Vec<_>>(),
+    }))
+}
+
+async fn explain(State(admin): State<Admin>, Path(request): Path<String>) -> Response {
+    let now = now();
+    let found = admin.lanes.decisions.of(&request);
+    if found.is_empty() {
+        let message = admin.lanes.decisions.missing(&request, now);
+        return (StatusCode::NOT_FOUND, Json(json!({ "message": message }))).into_response();
+    }
+    let found: Vec<Value> = found.iter().map(|record| decisions::decision(record, now)).collect();
+    Json(json!({ "decisions": found })).into_response()
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }

@@ -9,12 +9,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::{self, Admin};
 use crate::cli::Args;
 use crate::config::{Config, Source};
+use crate::decisions::DecisionCollector;
 use crate::extproc::connection::Service;
 use crate::extproc::health::Health;
 use crate::extproc::lane::Lanes;
@@ -22,8 +24,9 @@ use crate::extproc::server::{self, Connections, Options, bind};
 use crate::learned;
 use crate::metrics::Metrics;
 use crate::pool::Pools;
+use crate::pool::collector::{PeerCollector, PoolCollector};
 use crate::pool::source::{files, tier};
-use crate::scrape::{self, ScrapeConfig};
+use crate::scrape::{self, ScrapeCollector, ScrapeConfig, ScrapeCounters};
 use crate::tasks::{Ended, TaskSet};
 use crate::tls::Acceptor;
 
@@ -96,12 +99,16 @@ async fn drain(args: &Args, health: &Health, lanes: &Lanes, tasks: &mut TaskSet)
 }
 
 async fn start(config: Config, health: &Health, tasks: &mut TaskSet) -> anyhow::Result<Arc<Lanes>> {
-    let Config { args, source, policy, tls, workers } = config;
+    let Config { args, source, policy, decisions, tls, workers } = config;
     let (ext_proc, plain, http) =
         tokio::try_join!(bind(args.listen), bind(args.health_listen), bind(args.metrics_listen))?;
+    if let Some(path) = &args.metrics_address_path {
+        let written = std::fs::write(path, http.local_addr()?.to_string());
+        written.with_context(|| format!("--metrics-address-path: cannot write {}", path.display()))?;
+    }
     let metrics = Arc::new(Metrics::new());
     let pools = Pools::new(Instant::now());
-    let lanes = Arc::new(Lanes::new(pools.clone(), policy, Arc::clone(&metrics)));
+    let lanes = Arc::new(Lanes::new(pools.clone(), policy, Arc::clone(&metrics)).recording(decisions));
     if let Some(path) = args.learned_file.clone() {
         learned::restore(&pools, &path);
         let pools = pools.clone();
@@ -110,11 +117,13 @@ async fn start(config: Config, health: &Health, tasks: &mut TaskSet) -> anyhow::
             Ok(())
         });
     }
+    let scraped = Arc::new(ScrapeCounters::default());
+    show(&lanes, &scraped);
     start_source(source, &pools, tasks);
     let readiness = (health.clone(), pools.clone());
     tasks.spawn("readiness", async move { follow(readiness.0, readiness.1).await });
     tasks.spawn("scrape", async move {
-        scrape::run(pools, ScrapeConfig::default(), Arc::default()).await;
+        scrape::run(pools, ScrapeConfig::default(), scraped).await;
         Ok(())
     });
     let tended = Arc::clone(&lanes);
@@ -127,6 +136,22 @@ async fn start(config: Config, health: &Health, tasks: &mut TaskSet) -> anyhow::
     tasks.spawn("admin", async move { Ok(axum::serve(http, router).await?) });
     tracing::info!(ext_proc = %args.listen, health = %args.health_listen, metrics = %args.metrics_listen, "serving");
     Ok(lanes)
+}
+
+/// Adds what is read when it is asked for to the metrics of `lanes`.
+pub fn show(lanes: &Lanes, scraped: &Arc<ScrapeCounters>) {
+    let pools = lanes.pools();
+    lanes.metrics.extend(|ours| {
+        ours.register_collector(Box::new(PoolCollector(pools.clone())));
+        ours.register_collector(Box::new(ScrapeCollector(Arc::clone(scraped))));
+        ours.register_collector(Box::new(DecisionCollector(Arc::clone(&lanes.decisions))));
+    });
+    lanes.metrics.extend_peers(|peers| {
+        for prefix in ["llm_d_epp", "inference_pool"] {
+            let peer = peers.sub_registry_with_prefix(prefix);
+            peer.register_collector(Box::new(PeerCollector(pools.clone())));
+        }
+    });
 }
 
 struct Servers<'a> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser};
 
+use crate::decisions::Header;
 use crate::flow::kv;
 use crate::flow::quantity::{bytes, duration};
 use crate::pool::PoolKey;
@@ -20,7 +21,7 @@ pub struct Args {
     /// Address of gRPC health in plaintext, for probes.
     #[arg(long, default_value = "0.0.0.0:9003")]
     pub health_listen: SocketAddr,
-    /// Address of /metrics, /healthz, /readyz and /debug/pools.
+    /// Address of /metrics, /healthz, /readyz, /explain and /debug/pools.
     #[arg(long, default_value = "0.0.0.0:9090")]
     pub metrics_listen: SocketAddr,
     /// The control plane's tier API, for example `https://signalbox.signalbox-system.svc:9003`.
@@ -69,6 +70,17 @@ pub struct Args {
     /// How requests wait.
     #[command(flatten)]
     pub queue: QueueArgs,
+    /// Decisions that are kept to be explained (GET /explain); 0: none. They take 8 MiB at most.
+    #[arg(long, default_value_t = 256, value_name = "COUNT")]
+    pub explain_decisions: usize,
+    /// What the request header x-signalbox-explain: true does. off: nothing; record: the request's decision is kept for
+    /// sure; answer: and told in the response header x-signalbox-decision, with names and addresses of Pods. Any client can
+    /// send the header. Annotation signalbox.dev/explain-header.
+    #[arg(long, value_enum, default_value = "off", value_name = "MODE")]
+    pub explain_header: Header,
+    /// File in which the address of /metrics and /explain is written once it is known.
+    #[arg(long, value_name = "FILE")]
+    pub metrics_address_path: Option<PathBuf>,
     /// After SIGTERM: time for gateways to notice that health is NOT_SERVING, while requests are still taken.
     #[arg(long, default_value = "3s", value_parser = duration, value_name = "TIME")]
     pub drain_delay: std::time::Duration,

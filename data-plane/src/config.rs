@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail, ensure};
 
 use crate::cli::{Args, QueueArgs};
+use crate::decisions;
 use crate::extproc::lane::Policy;
 use crate::flow::{Bounds, Fullness, Limits, Settings, Size, Times};
 use crate::pool::source::tier::TierConfig;
@@ -28,6 +29,8 @@ pub struct Config {
     pub source: Source,
     /// How requests are treated.
     pub policy: Policy,
+    /// Which decisions are kept.
+    pub decisions: decisions::Settings,
     /// TLS of the ext_proc port.
     pub tls: Option<Arc<Acceptor>>,
     /// Threads that serve ext_proc.
@@ -77,8 +80,13 @@ impl Config {
             fairness_header: args.queue.fairness_header.clone(),
             admission: admission(&args.queue, limits)?,
         };
+        ensure!(
+            args.explain_decisions <= 100_000,
+            "--explain-decisions is above 100000, more than 8 MiB hold; lower it"
+        );
         Ok(Self {
             policy,
+            decisions: decisions::Settings { decisions: args.explain_decisions, header: args.explain_header },
             workers: if args.workers == 0 { cores() } else { args.workers },
             source,
             tls,
@@ -175,6 +183,7 @@ mod tests {
             (&["--pools-file", "x", "--decision-deadline", "0s"], ["--decision-deadline", "raise"]),
             (&["--pools-file", "x", "--read-answers", "101"], ["--read-answers", "from 0 to 100"]),
             (&["--pools-file", "x", "--read-answers", "NaN"], ["--read-answers", "from 0 to 100"]),
+            (&["--pools-file", "x", "--explain-decisions", "100001"], ["--explain-decisions", "lower"]),
             (&["--pools-file", "x", "--max-in-flight", "0"], ["--max-in-flight", "raise"]),
             (&["--pools-file", "x", "--queue-ttl", "0s"], ["--queue-ttl", "--queue=false"]),
             (&["--pools-file", "x", "--queue-ttl", "1m"], ["--queue-ttl", "--queue-longest-wait"]),

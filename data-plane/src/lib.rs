@@ -13,6 +13,7 @@ pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod decisions;
 pub mod extproc;
 pub mod flow;
 pub mod learned;

@@ -3,6 +3,7 @@
 mod bootstrap;
 mod check;
 mod controller;
+mod explain;
 mod offline;
 mod output;
 mod standalone;
@@ -33,6 +34,7 @@ enum Command {
     Check(check::Check),
     Translate(translate::Translate),
     Status(status::Status),
+    Explain(explain::Explain),
     Bootstrap(bootstrap::Bootstrap),
 }
 
@@ -48,6 +50,7 @@ impl Cli {
             Command::Check(command) => command.run(),
             Command::Translate(command) => command.run(),
             Command::Status(command) => command.run(),
+            Command::Explain(command) => command.run(),
             Command::Bootstrap(command) => command.run(),
         }
     }

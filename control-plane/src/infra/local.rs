@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     addresses::{self, Addresses},
     desired::Desired,
+    picker_admin,
     supervisor::{ChildSpec, ChildState, End, supervise},
 };
 use crate::{
@@ -234,6 +235,10 @@ impl Local {
 
     fn picker_spec(&mut self) -> Result<ChildSpec> {
         let listen = self.picker_address()?;
+        let admin = picker_admin::address_file(&self.config.run_dir);
+        if let Some(dir) = admin.parent() {
+            fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        }
         let args = [
             "--listen".to_owned(),
             listen.to_string(),
@@ -247,11 +252,17 @@ impl Local {
             "--drain-delay".into(),
             "0s".into(),
             "--die-with-parent".into(),
+            // Whoever sends requests here may ask why they went where they went.
+            "--explain-header".into(),
+            "record".into(),
+            "--metrics-address-path".into(),
         ];
+        let mut args: Vec<_> = args.map(Into::into).to_vec();
+        args.push(admin.into_os_string());
         Ok(ChildSpec {
             name: "picker".into(),
             program: self.config.picker.clone(),
-            args: args.map(Into::into).to_vec(),
+            args,
             log: self.config.run_dir.join("logs").join("picker.log"),
             end: End::Terminate(self.config.drain),
         })

@@ -11,5 +11,6 @@ pub mod crd;
 pub mod desired;
 pub mod envoy_admin;
 pub mod local;
+pub mod picker_admin;
 pub mod services;
 pub mod supervisor;

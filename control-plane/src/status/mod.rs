@@ -9,6 +9,7 @@
 mod blame;
 mod class;
 pub mod cluster;
+pub mod decisions;
 mod features;
 pub mod files;
 mod merge;

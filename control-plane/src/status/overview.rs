@@ -114,7 +114,8 @@ fn section(out: &mut String, title: &str, lines: &[String]) {
     }
 }
 
-fn table(out: &mut String, header: &[&str], rows: impl Iterator<Item = Vec<String>>) {
+/// Appends a table with columns as wide as their widest cell, and an empty line; nothing when there are no rows.
+pub(super) fn table(out: &mut String, header: &[&str], rows: impl Iterator<Item = Vec<String>>) {
     let header: Vec<String> = header.iter().map(ToString::to_string).collect();
     let rows: Vec<Vec<String>> = std::iter::once(header).chain(rows).collect();
     if rows.len() == 1 {

@@ -31,6 +31,16 @@ pub enum Optimize {
 }
 
 impl Optimize {
+    /// Its word in annotations and headers.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Latency => "latency",
+            Self::Balanced => "balanced",
+            Self::Cost => "cost",
+        }
+    }
+
     fn parse(text: &str) -> Option<Self> {
         match text.trim() {
             "latency" => Some(Self::Latency),

@@ -7,16 +7,20 @@
 //! ```
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::lane::Lane;
 use super::prefiller;
+use super::recording::{Recording, Times};
 use super::refused::Refused;
 use super::session::{Answer, Question};
 use crate::accelerator::policy::required;
+use crate::decisions::{Asked, Follow};
 use crate::flow::{Admission, Among, Request, Ticket, Waiting};
+use crate::metrics::{Asks, PickMetrics};
 use crate::outcome::Outcome;
+use crate::picker::explain::{Explanation, Want};
 use crate::picker::{self, Ask, Refusal};
 use crate::pool::{Pool, Role, Snapshot};
 use crate::prefix::Chain;
@@ -34,6 +38,12 @@ pub struct Guards {
     pub ticket: Ticket,
     /// The model asked, and the bytes of the prompt, when it is text and nothing else.
     pub prompt: Option<(String, usize)>,
+    /// What is counted of it.
+    pub counted: Arc<PickMetrics>,
+    /// Prompt tokens that the pick expects to be cached.
+    pub cached_tokens: u32,
+    /// Writes down what happens, of a request whose decision is recorded.
+    pub follow: Option<Follow>,
 }
 
 /// Why there is no decision.
@@ -51,8 +61,8 @@ pub enum Undecided {
 pub enum Decision {
     /// Where the request goes.
     Picked(Answer, Guards),
-    /// The question is to be asked again with the ticket.
-    Waits(Waiting),
+    /// The question is to be asked again with the ticket; what is asked, for the record of a refusal.
+    Waits(Waiting, Box<Asked>),
 }
 
 /// Decides `question` for `pool`; with the `ticket` of a request that waited.
@@ -61,9 +71,10 @@ pub fn decide(
     lane: &Lane,
     question: &Question<'_>,
     ticket: Option<Ticket>,
-    now: Instant,
+    times: Times,
     rng: &mut fastrand::Rng,
 ) -> Result<Decision, Undecided> {
+    let now = times.now;
     let snapshot = pool.snapshot();
     let found = parse(&question.head.path, question.body);
     let model = found.model.as_deref();
@@ -71,10 +82,24 @@ pub fn decide(
     let priority = objective::priority(&snapshot, named, model);
     let policy = objective::policy(&snapshot, named, model);
     let target = target(&snapshot, question, &found, rng);
+    let objective = || objective::name(&snapshot, named, model).map(str::to_owned);
     let model = target.or(model).unwrap_or("");
     let prompt_tokens = found.prompt.tokens(lane.tokens.ratio(model));
+    let output_tokens = picker::expected_output(found.max_tokens, &snapshot.usual);
+    let asked = || Asked {
+        model: found.model.as_deref().unwrap_or_default().to_owned(),
+        target: target.map(str::to_owned),
+        objective: objective(),
+        priority,
+        prompt_tokens,
+        output_tokens,
+        stream: found.stream,
+        body_bytes: question.body.len(),
+        subset: question.subset.map(<[_]>::len),
+    };
+    let mut recording = Recording::of(pool, lane, question.head);
     let admission = || {
-        let tokens = prompt_tokens.saturating_add(picker::expected_output(found.max_tokens, &snapshot.usual));
+        let tokens = prompt_tokens.saturating_add(output_tokens);
         let Head { tenant, patience, .. } = *question.head;
         let target = question.head.ttft_target();
         let bytes = question.body.len();
@@ -85,8 +110,12 @@ pub fn decide(
     };
     let mut ticket = match ticket.map_or_else(admission, Admission::Admitted) {
         Admission::Admitted(ticket) => ticket,
-        Admission::Waits(waiting) => return Ok(Decision::Waits(waiting)),
-        Admission::Shed(shed) => return Err(Undecided::Refused(shed.into())),
+        Admission::Waits(waiting) => return Ok(Decision::Waits(waiting, Box::new(asked()))),
+        Admission::Shed(shed) => {
+            let refused = shed.into();
+            recording.refused(asked, times, &refused, Explanation::of(Want::Nothing));
+            return Err(Undecided::Refused(refused));
+        }
     };
     let chain = chain(&found, model, question.body);
     let block_tokens = chain.block_tokens(prompt_tokens);
@@ -103,23 +132,42 @@ pub fn decide(
         role: Role::Serve,
         block_tokens,
     };
-    let mut pick = picker::pick(pool, &ask, now, rng).map_err(|refusal| match refusal {
-        Refusal::NotSynced => Undecided::Unavailable(refusal.to_string()),
-        refusal => Undecided::Refused(refusal.into()),
-    })?;
+    let mut explanation = Explanation::of(recording.want(now));
+    let mut pick = match picker::pick_explained(pool, &ask, now, rng, &mut explanation) {
+        Ok(pick) => pick,
+        Err(refusal @ Refusal::NotSynced) => return Err(Undecided::Unavailable(refusal.to_string())),
+        Err(refusal) => {
+            let refused = refusal.into();
+            recording.refused(asked, times, &refused, explanation);
+            return Err(Undecided::Refused(refused));
+        }
+    };
     let (prefiller, prefill) = prefiller::choose(pool, &snapshot, &ask, &mut pick, now, rng);
     ticket.placed();
+    let index = snapshot.find(pick.endpoints[0]);
+    let class = index.map_or("", |index| &snapshot.endpoint(index).accelerator);
+    let asks = Asks { model: found.model.as_deref().unwrap_or(""), target: model, priority };
+    let counted = lane.models.picks(asks, class, |name| snapshot.has_model(name));
+    let cached_tokens = pick.cached_tokens;
+    counted.picked(prompt_tokens, cached_tokens);
+    let (follow, told) = recording.picked(asked, times, (&pick, &prefiller), explanation);
     pick.outcome.sent(chain.into_blocks(), block_tokens);
-    let mut endpoints = String::with_capacity(24 * pick.endpoints.len());
-    for (i, endpoint) in pick.endpoints.iter().enumerate() {
-        let comma = if i == 0 { "" } else { "," };
-        write!(endpoints, "{comma}{endpoint}").expect("writing to a String cannot fail");
-    }
+    let endpoints = list(&pick.endpoints);
     let body = target.map(|target| rewrite::replace(question.body, found.model_at.clone(), target));
     let restore = target.map(|target| rewrite::restore(question.body, found.model_at.clone(), target));
     let prompt = (found.prompt.other_tokens() == 0).then(|| (model.to_owned(), found.prompt.text()));
-    let guards = Guards { outcome: pick.outcome, prefill, ticket, prompt };
-    Ok(Decision::Picked(Answer { endpoints, prefiller, body, restore }, guards))
+    let guards = Guards { outcome: pick.outcome, prefill, ticket, prompt, counted, cached_tokens, follow };
+    Ok(Decision::Picked(Answer { endpoints, prefiller, body, restore, told }, guards))
+}
+
+/// "ip:port", separated by commas.
+fn list(addresses: &[SocketAddr]) -> String {
+    let mut endpoints = String::with_capacity(24 * addresses.len());
+    for (i, endpoint) in addresses.iter().enumerate() {
+        let comma = if i == 0 { "" } else { "," };
+        write!(endpoints, "{comma}{endpoint}").expect("writing to a String cannot fail");
+    }
+    endpoints
 }
 
 /// The model to send the request on with, when it is another one. A body without a model has nothing to rewrite.

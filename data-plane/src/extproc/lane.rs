@@ -7,8 +7,9 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use tokio::sync::Notify;
 
+use crate::decisions::{self, Decisions};
 use crate::flow::{Gate, Settings};
-use crate::metrics::{Metrics, PoolMetrics};
+use crate::metrics::{Metrics, ModelMetrics, PoolMetrics};
 use crate::pool::{Pool, Pools};
 use crate::request::tokens::Tokens;
 
@@ -37,8 +38,12 @@ pub struct Lane {
     pub gate: Gate,
     /// Bytes per token of the models that are asked for.
     pub tokens: Tokens,
+    /// Recorded decisions, of all pools.
+    pub decisions: Arc<Decisions>,
     /// Counters.
     pub metrics: PoolMetrics,
+    /// Counters by model.
+    pub models: ModelMetrics,
 }
 
 /// The lanes of all pools.
@@ -48,6 +53,8 @@ pub struct Lanes {
     pub policy: Policy,
     /// The process's metrics.
     pub metrics: Arc<Metrics>,
+    /// Recorded decisions.
+    pub decisions: Arc<Decisions>,
     pools: Pools,
     lanes: RwLock<BTreeMap<String, Arc<Lane>>>,
     /// Rung when a request begins to wait.
@@ -75,9 +82,9 @@ impl NoPool {
     /// The named reason.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::NotSynced => "not-synced",
-            Self::Unknown(_) => "unknown-pool",
-            Self::Unnamed => "unnamed-pool",
+            Self::NotSynced => "not_synced",
+            Self::Unknown(_) => "unknown_pool",
+            Self::Unnamed => "unnamed_pool",
         }
     }
 }
@@ -85,7 +92,16 @@ impl NoPool {
 impl Lanes {
     /// Lanes for `pools`.
     pub fn new(pools: Pools, policy: Policy, metrics: Arc<Metrics>) -> Self {
-        Self { policy, metrics, pools, lanes: RwLock::default(), bell: Arc::default() }
+        let epoch = tokio::time::Instant::now().into_std();
+        let decisions = Arc::new(Decisions::new(decisions::Settings::default(), epoch));
+        Self { policy, metrics, decisions, pools, lanes: RwLock::default(), bell: Arc::default() }
+    }
+
+    /// The same, recording decisions as `settings` say.
+    #[must_use]
+    pub fn recording(self, settings: decisions::Settings) -> Self {
+        let epoch = tokio::time::Instant::now().into_std();
+        Self { decisions: Arc::new(Decisions::new(settings, epoch)), ..self }
     }
 
     /// The pools.
@@ -172,7 +188,9 @@ impl Lanes {
                 Arc::clone(&self.bell),
                 self.metrics.flow(key),
             );
-            Lane { gate, tokens: Tokens::default(), metrics: self.metrics.pool(key) }
+            let decisions = Arc::clone(&self.decisions);
+            let (metrics, models) = (self.metrics.pool(key), self.metrics.models(key));
+            Lane { gate, tokens: Tokens::default(), decisions, metrics, models }
         };
         Arc::clone(lanes.entry(key).or_insert_with_key(|key| Arc::new(lane(key))))
     }
@@ -203,13 +221,13 @@ mod tests {
         };
         let lanes = Lanes::new(pools.clone(), policy, Arc::default());
         let reason = |named| lanes.of(named).map(|(pool, _)| pool.key().to_string()).map_err(|e| e.reason());
-        assert_eq!(reason(None), Err("not-synced"));
-        assert_eq!(reason(Some("ns/a")), Err("not-synced"));
+        assert_eq!(reason(None), Err("not_synced"));
+        assert_eq!(reason(Some("ns/a")), Err("not_synced"));
         set("a");
         assert_eq!(reason(None), Ok("ns/a".to_owned()));
-        assert_eq!(reason(Some("ns/b")), Err("unknown-pool"));
+        assert_eq!(reason(Some("ns/b")), Err("unknown_pool"));
         set("b");
-        assert_eq!(reason(None), Err("unnamed-pool"));
+        assert_eq!(reason(None), Err("unnamed_pool"));
         assert_eq!(reason(Some("ns/b")), Ok("ns/b".to_owned()));
         let (_, lane) = lanes.of(Some("ns/b")).unwrap();
         assert!(Arc::ptr_eq(&lane, &lanes.of(Some("ns/b")).unwrap().1), "one gate per pool");

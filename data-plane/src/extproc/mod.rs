@@ -13,6 +13,8 @@
 //! | `llm-d.ai/role` | label of Pods | who answers, who prefills for others: see `pool::Role` |
 //! | `x-prefiller-host-port` | header to the model server | who computes the prompt: see [`prefiller`] |
 //! | `--read-answers` | flag of the picker | percent of answers read for usage, where bodies are not sent here anyway |
+//! | `x-signalbox-explain: true` | request header | where `--explain-header` or the pool says so, the decision is recorded for sure: see `decisions` |
+//! | `x-signalbox-decision` | response header | with `--explain-header answer`: the decision in one line |
 //! | `allow_mode_override` | Envoy's ext_proc filter | without it, buffered pools show rewritten names in answers, and `--read-answers` does nothing |
 
 pub mod connection;
@@ -24,6 +26,7 @@ pub mod lane;
 pub mod message;
 pub mod metadata;
 pub mod prefiller;
+pub mod recording;
 pub mod refused;
 pub mod reply;
 pub mod server;

@@ -27,7 +27,7 @@ impl Refused {
     pub fn too_large(limit: usize) -> Self {
         Self {
             status: 413,
-            reason: "body-too-large",
+            reason: "body_too_large",
             dropped_reason: "rejected-too-large",
             message: format!(
                 "The request body is larger than the limit of {limit} bytes. Send a smaller request, or ask the \
@@ -41,7 +41,7 @@ impl Refused {
     pub fn deadline() -> Self {
         Self {
             status: 503,
-            reason: "decision-deadline",
+            reason: "decision_deadline",
             dropped_reason: "rejected-ttl-expired",
             message: "No endpoint was chosen within the decision deadline.".to_owned(),
             retry_after: Some(1),
@@ -61,7 +61,7 @@ impl Refused {
         body.push_str(",\"type\":\"");
         body.push_str(kind);
         body.push_str("\",\"param\":null,\"code\":\"");
-        body.extend(self.reason.chars().map(|c| if c == '-' { '_' } else { c }));
+        body.push_str(self.reason);
         body.push_str("\"}}");
         body
     }
@@ -136,7 +136,7 @@ mod tests {
             (
                 Shed::QueueFull { waiting: 9, retry_after },
                 429,
-                "queue-full",
+                "queue_full",
                 "rejected-saturated",
                 "rate_limit_error",
                 7,
@@ -146,7 +146,7 @@ mod tests {
             (
                 Shed::Expired { waited, retry_after },
                 503,
-                "queue-timeout",
+                "queue_timeout",
                 "rejected-ttl-expired",
                 "server_error",
                 7,
@@ -154,7 +154,7 @@ mod tests {
             (
                 Shed::ClientDeadline { waited, retry_after },
                 503,
-                "client-deadline",
+                "client_deadline",
                 "rejected-ttl-expired",
                 "server_error",
                 7,
@@ -162,19 +162,20 @@ mod tests {
             (
                 Shed::NoEndpoints { waited, retry_after },
                 503,
-                "no-endpoints",
+                "no_endpoints",
                 "rejected-no-endpoints",
                 "server_error",
                 7,
             ),
-            (Shed::ShuttingDown, 503, "shutting-down", "rejected-shutting-down", "server_error", 1),
+            (Shed::ShuttingDown, 503, "shutting_down", "rejected-shutting-down", "server_error", 1),
         ] {
             let refused = Refused::from(shed);
             assert_eq!((refused.status, refused.reason, refused.dropped_reason), (status, reason, dropped));
             assert_eq!(refused.retry_after, Some(retry));
             let body: serde_json::Value = serde_json::from_str(&refused.body()).unwrap();
             assert_eq!(body["error"]["type"], kind);
-            assert_eq!(body["error"]["code"], reason.replace('-', "_"));
+            assert_eq!(body["error"]["code"], reason);
+            assert!(reason.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{reason}");
         }
     }
 }

@@ -9,6 +9,7 @@ use super::metadata::{DESTINATION, LB};
 use super::prefiller::{PREFILLER, Prefiller};
 use super::refused::Refused;
 use super::wire::Writer;
+use crate::decisions::ANSWER;
 
 /// What is replied to; the value is the field of ProcessingResponse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,12 +47,14 @@ pub enum Reply {
         /// The body to send instead of the buffered one.
         body: Option<Bytes>,
     },
-    /// The response's headers go on, and its body is read here.
-    Reading {
+    /// The response's headers go on with something else than they came with.
+    Response {
         /// The pieces of the body are wanted, although the mode does not send them.
         pull: bool,
         /// The body may get another length: content-length is taken away.
         rewrites: bool,
+        /// The value of `x-signalbox-decision`.
+        told: Option<String>,
     },
     /// A piece of the response's body goes on with other bytes (not full duplex).
     Replaced(Bytes),
@@ -80,7 +83,9 @@ impl Reply {
                 frames.extend([streamed(part, data.len(), end_of_stream)]);
                 frames.extend([data]);
             }
-            Self::Reading { pull, rewrites } => frames.extend([reading(pull, rewrites)]),
+            Self::Response { pull, rewrites, told } => {
+                frames.extend([response(pull, rewrites, told.as_deref())]);
+            }
             Self::Replaced(body) => frames.extend([replaced(&body)]),
             Self::Immediate(refused) => frames.extend([immediate(&refused)]),
         }
@@ -139,8 +144,8 @@ fn destination(
 
 /// `mode_override` counts where the filter has `allow_mode_override`; elsewhere Envoy leaves it, and the body passes as it
 /// is. Trailers stay wanted, or the stream would end with the headers.
-fn reading(pull: bool, rewrites: bool) -> Bytes {
-    let mut w = Writer::with_tail(64, 0);
+fn response(pull: bool, rewrites: bool, told: Option<&str>) -> Bytes {
+    let mut w = Writer::with_tail(96 + told.map_or(0, str::len), 0);
     if pull {
         w.message(9, |w| {
             w.number(6, 1);
@@ -150,9 +155,19 @@ fn reading(pull: bool, rewrites: bool) -> Bytes {
         });
     }
     w.message(Part::ResponseHeaders as u32, |w| {
-        if rewrites {
-            w.message(1, |w| w.message(2, |w| w.bytes(2, b"content-length")));
+        if !rewrites && told.is_none() {
+            return;
         }
+        w.message(1, |w| {
+            w.message(2, |w| {
+                if rewrites {
+                    w.bytes(2, b"content-length");
+                }
+                if let Some(told) = told {
+                    set_header(w, ANSWER, told.as_bytes());
+                }
+            });
+        });
     });
     w.into_frame()
 }

@@ -86,6 +86,8 @@ pub struct Answer {
     pub body: Option<Bytes>,
     /// The name to put back in the response.
     pub restore: Option<Restore>,
+    /// What the client is told of the decision.
+    pub told: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +109,8 @@ pub struct Session {
     whole: Bytes,
     metadata: Metadata,
     restore: Option<Restore>,
+    /// The decision, for the response's headers.
+    told: Option<String>,
     /// Usage is wanted, also where bodies are not sent here.
     sampled: bool,
     /// Reads the response's body. Boxed: most streams have none.
@@ -129,6 +133,7 @@ impl Session {
             whole: Bytes::new(),
             metadata: Metadata::default(),
             restore: None,
+            told: None,
             sampled: false,
             reader: None,
             first_byte: false,
@@ -181,6 +186,11 @@ impl Session {
         self.refuse(Refused::too_large(self.body.limit()), turn)
     }
 
+    /// The most bytes that the request's body may have.
+    pub fn body_limit(&self) -> usize {
+        self.body.limit()
+    }
+
     /// What is to be decided, after [`Next::Decide`].
     pub fn question(&self) -> Question<'_> {
         Question { head: &self.head, body: &self.whole, subset: self.metadata.subset.as_deref() }
@@ -189,12 +199,13 @@ impl Session {
     /// Takes the decision.
     pub fn decided(&mut self, decision: Result<Answer, Refused>, turn: &mut Turn) -> Next {
         let Phase::Deciding(end) = self.phase else { return Next::Read };
-        let Answer { endpoints, prefiller, body, restore } = match decision {
+        let Answer { endpoints, prefiller, body, restore, told } = match decision {
             Ok(answer) => answer,
             Err(refused) => return self.refuse(refused, turn),
         };
         self.phase = Phase::Decided;
         self.restore = restore;
+        self.told = told;
         // Header values are slices of received messages: kept, each stream would hold on to them until it ends.
         self.head = Head::default();
         let whole = std::mem::take(&mut self.whole);
@@ -275,14 +286,14 @@ impl Session {
         let sent_here = self.modes.response != BodyMode::None;
         let restore = self.restore.take();
         let wanted = sent_here || restore.is_some() || self.sampled;
-        if !end_of_stream && content != Content::Other && wanted {
-            turn.replies.push(match (restore.is_some(), !sent_here) {
-                (false, false) => Reply::Continue(Part::ResponseHeaders),
-                (rewrites, pull) => Reply::Reading { pull, rewrites },
-            });
+        let reads = !end_of_stream && content != Content::Other && wanted;
+        let (pull, rewrites) = (reads && !sent_here, reads && restore.is_some());
+        turn.replies.push(match self.told.take() {
+            None if !pull && !rewrites => Reply::Continue(Part::ResponseHeaders),
+            told => Reply::Response { pull, rewrites, told },
+        });
+        if reads {
             self.reader = Some(Box::new(Reader::new(restore, content == Content::Events)));
-        } else {
-            turn.replies.push(Reply::Continue(Part::ResponseHeaders));
         }
         if status >= 500 {
             turn.seen.push(Seen::Failed(status));

@@ -19,10 +19,13 @@ use super::decide::{Decision, Guards, Undecided, decide};
 use super::grpc::{self, BadFrame, Code, Deframer, Frames};
 use super::lane::{Lane, Lanes};
 use super::message::{Event, Message};
+use super::recording::{Recording, Times};
 use super::refused::Refused;
 use super::session::{Next, Seen, Session, Turn};
+use crate::decisions::Asked;
 use crate::flow::{Shed, Ticket, Waiting};
 use crate::outcome::Usage;
+use crate::picker::explain::{Explanation, Want};
 use crate::pool::Pool;
 
 /// gRPC metadata that names the pool of a stream: "namespace/name".
@@ -60,13 +63,16 @@ pub(super) async fn process(
         open: Open::count(&lane),
         guards: None,
         usage: Usage::default(),
+        arrived: None,
         out: Frames::default(),
         unsent: 0,
         pool,
         received,
         send,
     };
-    let (code, message) = call.run().await?;
+    let ended = call.run().await;
+    call.finish();
+    let (code, message) = ended?;
     call.send_out()?;
     call.send.send_trailers(grpc::trailers(code, &message))
 }
@@ -102,6 +108,8 @@ struct Call<'a> {
     guards: Option<Guards>,
     /// What the response said of itself.
     usage: Usage,
+    /// When the request was first to be decided.
+    arrived: Option<Instant>,
     out: Frames,
     unsent: usize,
     pool: Arc<Pool>,
@@ -139,8 +147,7 @@ impl Call<'_> {
                         Err(Over::Reset(error)) => return Err(error),
                     },
                     Err(BadFrame::Oversized) => {
-                        self.open.decided = true;
-                        self.open.lane.metrics.refused(Refused::too_large(0).reason);
+                        self.too_large(at);
                         self.session.on_oversized(&mut turn)
                     }
                     Err(BadFrame::Compressed) => {
@@ -175,11 +182,10 @@ impl Call<'_> {
         if next == Next::Decide {
             next = match self.decide(None, at, turn)? {
                 Ok(next) => next,
-                Err(waiting) => self.wait(waiting, turn).await?,
+                Err((waiting, asked)) => self.wait(waiting, &asked, turn).await?,
             };
         } else if next == Next::Finish && !self.open.decided {
-            self.open.decided = true;
-            self.open.lane.metrics.refused(Refused::too_large(0).reason);
+            self.too_large(at);
         }
         turn.seen.drain(..).for_each(|seen| self.account(seen));
         Ok(next)
@@ -191,16 +197,28 @@ impl Call<'_> {
         ticket: Option<Ticket>,
         at: Instant,
         turn: &mut Turn,
-    ) -> Result<Result<Next, Waiting>, Over> {
+    ) -> Result<Result<Next, (Waiting, Box<Asked>)>, Over> {
         let lane = Arc::clone(&self.open.lane);
         let mut rng = fastrand::Rng::new();
-        let mut decision = decide(&self.pool, &lane, &self.session.question(), ticket, at, &mut rng);
+        let times = Times { arrived: *self.arrived.get_or_insert(at), now: at };
+        let mut decision = decide(&self.pool, &lane, &self.session.question(), ticket, times, &mut rng);
         let took = now().saturating_duration_since(at);
+        let follow = match &decision {
+            Ok(Decision::Picked(_, guards)) => guards.follow.as_ref(),
+            _ => None,
+        };
+        if let Some(follow) = follow {
+            follow.took(took);
+        }
         if took > self.deadline && matches!(decision, Ok(Decision::Picked(..))) {
-            decision = Err(Undecided::Refused(Refused::deadline()));
+            let refused = Refused::deadline();
+            if let Some(follow) = follow {
+                follow.refused(refused.reason);
+            }
+            decision = Err(Undecided::Refused(refused));
         }
         let decided = match decision {
-            Ok(Decision::Waits(waiting)) => return Ok(Err(waiting)),
+            Ok(Decision::Waits(waiting, asked)) => return Ok(Err((waiting, asked))),
             Ok(Decision::Picked(answer, guards)) => {
                 lane.metrics.picked.inc();
                 self.guards = Some(guards);
@@ -224,17 +242,36 @@ impl Call<'_> {
         self.session.decided(Err(refused), turn)
     }
 
+    /// The body is larger than any that is read: what it asks for is not known.
+    fn too_large(&mut self, at: Instant) {
+        let refused = Refused::too_large(self.session.body_limit());
+        self.open.decided = true;
+        self.open.lane.metrics.refused(refused.reason);
+        self.record(&Asked::default(), at, &refused);
+    }
+
+    /// Records a refusal that `decide` did not make.
+    fn record(&self, asked: &Asked, at: Instant, refused: &Refused) {
+        let times = Times { arrived: self.arrived.unwrap_or(at), now: at };
+        let recording = Recording::of(&self.pool, &self.open.lane, self.session.question().head);
+        recording.refused(|| asked.clone(), times, refused, Explanation::of(Want::Nothing));
+    }
+
     /// Decides when the request's turn has come. Dropping this, and the end of the call, give up its place.
-    async fn wait(&mut self, mut waiting: Waiting, turn: &mut Turn) -> Result<Next, Over> {
+    async fn wait(&mut self, mut waiting: Waiting, asked: &Asked, turn: &mut Turn) -> Result<Next, Over> {
         loop {
             let ticket = match Box::pin(self.ticket(waiting)).await? {
                 Ok(ticket) => ticket,
-                Err(shed) => return Ok(self.refuse(shed.into(), turn)),
+                Err(shed) => {
+                    let refused = shed.into();
+                    self.record(asked, now(), &refused);
+                    return Ok(self.refuse(refused, turn));
+                }
             };
             // The time in the queue is not the picker's to decide.
             match self.decide(Some(ticket), now(), turn)? {
                 Ok(next) => return Ok(next),
-                Err(again) => waiting = again,
+                Err((again, _)) => waiting = again,
             }
         }
     }
@@ -265,17 +302,36 @@ impl Call<'_> {
 
     /// Tells the accounts what was seen.
     fn account(&mut self, seen: Seen) {
-        let Some(Guards { outcome, prefill, prompt, .. }) = &mut self.guards else { return };
+        let Some(Guards { outcome, prefill, prompt, counted, cached_tokens, follow, .. }) = &mut self.guards
+        else {
+            return;
+        };
+        if let Some(follow) = follow {
+            match seen {
+                Seen::Served(addr) => follow.served(addr),
+                Seen::FirstByte => follow.first_byte(now()),
+                Seen::Failed(status) => follow.failed(status),
+                Seen::Usage(_) => {}
+                Seen::Ended => follow.ended(now(), self.usage),
+            }
+        }
         match seen {
             Seen::Served(addr) => outcome.served(addr),
             Seen::FirstByte => {
                 outcome.first_byte(now());
+                if let Some((expected, observed)) = outcome.first_token() {
+                    counted.first_token(expected, observed);
+                }
                 *prefill = None;
             }
-            Seen::Failed(status) => outcome.failed(status),
+            Seen::Failed(status) => {
+                counted.failed(status);
+                outcome.failed(status);
+            }
             Seen::Usage(usage) => {
                 if let Some(cached) = usage.cached_tokens {
                     outcome.reported(cached);
+                    counted.cached(*cached_tokens, cached);
                 }
                 if let Some((model, text)) = prompt {
                     self.open.lane.tokens.learn(model, *text, usage.prompt_tokens);
@@ -288,8 +344,16 @@ impl Call<'_> {
             }
             Seen::Ended => {
                 outcome.ended(now(), self.usage);
-                self.guards = None;
+                self.finish();
             }
+        }
+    }
+
+    /// The request has ended. Where bodies are not sent here, the end of the stream is all that is seen of it.
+    fn finish(&mut self) {
+        if let Some(guards) = self.guards.take().filter(|guards| guards.outcome.has_begun()) {
+            let since = now().saturating_duration_since(self.arrived.unwrap_or_else(now));
+            guards.counted.ended(since);
         }
     }
 

@@ -2,14 +2,14 @@
 //!
 //! | outcome | status | reason | Retry-After |
 //! |---|---|---|---|
-//! | queue full | 429 | `queue-full` | by drain rate |
+//! | queue full | 429 | `queue_full` | by drain rate |
 //! | queue full, priority below 0 | 429 | `saturated` | by drain rate |
 //! | waited, made place for others | 429 | `displaced` | by drain rate |
-//! | waited as long as the pool lets requests wait | 503 | `queue-timeout` | by drain rate |
-//! | waited as long as its client said it would | 503 | `client-deadline` | by drain rate |
-//! | the pool has no endpoint, or got none in time | 503 | `no-endpoints` | by drain rate |
+//! | waited as long as the pool lets requests wait | 503 | `queue_timeout` | by drain rate |
+//! | waited as long as its client said it would | 503 | `client_deadline` | by drain rate |
+//! | the pool has no endpoint, or got none in time | 503 | `no_endpoints` | by drain rate |
 //! | bound on requests in flight, where nothing waits | 429 | `full`, `saturated` | 1 |
-//! | the picker ends | 503 | `shutting-down` | 1 |
+//! | the picker ends | 503 | `shutting_down` | 1 |
 
 use std::time::Duration;
 
@@ -94,13 +94,13 @@ impl Shed {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Full { .. } => "full",
-            Self::QueueFull { .. } => "queue-full",
+            Self::QueueFull { .. } => "queue_full",
             Self::Saturated { .. } => "saturated",
             Self::Displaced { .. } => "displaced",
-            Self::Expired { .. } => "queue-timeout",
-            Self::ClientDeadline { .. } => "client-deadline",
-            Self::NoEndpoints { .. } => "no-endpoints",
-            Self::ShuttingDown => "shutting-down",
+            Self::Expired { .. } => "queue_timeout",
+            Self::ClientDeadline { .. } => "client_deadline",
+            Self::NoEndpoints { .. } => "no_endpoints",
+            Self::ShuttingDown => "shutting_down",
         }
     }
 

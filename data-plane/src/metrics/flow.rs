@@ -64,11 +64,11 @@ impl Ended {
         match (self, reason) {
             (Self::Dispatched, _) => "Dispatched",
             (Self::Cancelled, _) => "EvictedContextCancelled",
-            (Self::Shed, "queue-timeout" | "client-deadline") => "EvictedTTL",
-            (Self::Shed, "no-endpoints") => "EvictedNoEndpoints",
+            (Self::Shed, "queue_timeout" | "client_deadline") => "EvictedTTL",
+            (Self::Shed, "no_endpoints") => "EvictedNoEndpoints",
             (Self::Shed, _) => "EvictedOther",
-            (Self::Refused, "no-endpoints") => "RejectedNoEndpoints",
-            (Self::Refused, "queue-full" | "saturated") => "RejectedCapacity",
+            (Self::Refused, "no_endpoints") => "RejectedNoEndpoints",
+            (Self::Refused, "queue_full" | "saturated") => "RejectedCapacity",
             (Self::Refused, _) => "RejectedOther",
         }
     }

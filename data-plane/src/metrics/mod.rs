@@ -1,10 +1,25 @@
-//! What the picker counts. Names and labels are documented here once; each lane holds its own handles.
+//! What the picker counts. Names and labels are documented here and in the modules once; each lane holds its own handles.
+//!
+//! | `signalbox_picker_…` | labels | |
+//! |---|---|---|
+//! | `requests_total` | pool, outcome, reason | picked, refused (with its reason), unavailable or abandoned |
+//! | `decision_seconds` | pool | from the end of a request to the choice of its endpoint |
+//! | `streams`, `body_bytes_total` | pool | open ext_proc streams, request bodies received |
+//! | `connections`, `connection_errors_total` | | ext_proc connections |
+//! | by model and class | | see [`models`] |
+//! | of the queue | | see [`flow`] |
+//! | of pools and endpoints | | see `pool::collector` |
+//! | `scrapes_total`, `scrape_…` | result | see `scrape::ScrapeCounters` |
+//! | `decisions_…` | why | see `decisions` |
 
 mod flow;
+mod models;
 
 pub use flow::{Ended, FlowMetrics};
+pub use models::{Asks, ModelMetrics, PickMetrics};
 
 use flow::FlowFamilies;
+use models::ModelFamilies;
 use parking_lot::RwLock;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
@@ -21,6 +36,7 @@ pub struct Metrics {
     /// Metrics under the names of other pickers.
     peers: RwLock<Registry>,
     flow: FlowFamilies,
+    models: ModelFamilies,
     requests: Family<RequestLabels, Counter>,
     decision: Family<PoolLabels, Histogram>,
     streams: Family<PoolLabels, Gauge>,
@@ -76,6 +92,7 @@ impl Metrics {
             registry: RwLock::new(Registry::with_prefix("signalbox_picker")),
             peers: RwLock::default(),
             flow: FlowFamilies::default(),
+            models: ModelFamilies::default(),
             requests: Family::default(),
             decision: Family::new_with_constructor(|| Histogram::new(DECISION_SECONDS)),
             streams: Family::default(),
@@ -89,7 +106,16 @@ impl Metrics {
 
     fn register(&self) {
         let mut r = self.registry.write();
-        self.flow.register(&mut r, &mut self.peers.write());
+        let mut peers = self.peers.write();
+        self.flow.register(&mut r, &mut peers);
+        self.models.register(&mut r, &mut peers);
+        let extension = peers.sub_registry_with_prefix("inference_extension");
+        extension.register_with_unit(
+            "scheduler_e2e_duration",
+            "Time from the end of a request to the choice of its endpoint",
+            Unit::Seconds,
+            self.decision.clone(),
+        );
         r.register(
             "requests",
             "Requests by pool and outcome: picked, refused (with its reason), unavailable or abandoned",
@@ -114,6 +140,16 @@ impl Metrics {
     /// Adds metrics of another part, under the same prefix.
     pub fn extend(&self, register: impl FnOnce(&mut Registry)) {
         register(&mut self.registry.write());
+    }
+
+    /// Adds metrics under the names of other pickers.
+    pub fn extend_peers(&self, register: impl FnOnce(&mut Registry)) {
+        register(&mut self.peers.write());
+    }
+
+    /// The handles of one pool, by model.
+    pub fn models(&self, pool: &str) -> ModelMetrics {
+        self.models.pool(pool)
     }
 
     /// The handles of one pool's gate.
@@ -172,12 +208,12 @@ mod tests {
         let pool = metrics.pool("ns/a");
         pool.picked.inc();
         pool.refused("saturated");
-        metrics.unavailable("unknown-pool");
+        metrics.unavailable("unknown_pool");
         let text = metrics.encode();
         for line in [
             r#"signalbox_picker_requests_total{pool="ns/a",outcome="picked",reason=""} 1"#,
             r#"signalbox_picker_requests_total{pool="ns/a",outcome="refused",reason="saturated"} 1"#,
-            r#"signalbox_picker_requests_total{pool="",outcome="unavailable",reason="unknown-pool"} 1"#,
+            r#"signalbox_picker_requests_total{pool="",outcome="unavailable",reason="unknown_pool"} 1"#,
             r#"signalbox_picker_streams{pool="ns/a"} 0"#,
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

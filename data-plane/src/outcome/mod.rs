@@ -204,6 +204,20 @@ impl Outcome {
         }
     }
 
+    /// Expected and observed time to the first token; None when the first byte was none, or has not come.
+    #[must_use]
+    pub fn first_token(&self) -> Option<(Duration, Duration)> {
+        let at = self.first_byte_at.filter(|_| self.first_token)?;
+        let expected = Duration::from_secs_f32(self.expected.ttft);
+        Some((expected, at.saturating_duration_since(self.picked_at)))
+    }
+
+    /// Whether the first byte of the response came.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.first_byte_at.is_some()
+    }
+
     /// Where the request is accounted.
     #[must_use]
     pub fn endpoint(&self) -> SocketAddr {

@@ -20,6 +20,45 @@ const PATIENCE: f32 = 4.0;
 const MARGIN: f32 = 0.9;
 /// The tier of candidates that miss a target.
 const MISSES: u32 = u32::MAX;
+/// The place among preferred classes is above this bit of a tier, cents below.
+const PLACE: u32 = 20;
+
+/// What a pick optimised, for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Aimed {
+    /// What to optimise.
+    pub optimize: Optimize,
+    /// Seconds to the first token above which an endpoint goes last; None where targets do not order endpoints.
+    pub ttft: Option<f32>,
+    /// Seconds between tokens above which an endpoint goes last.
+    pub itl: Option<f32>,
+    /// The only classes that may be used, separated by commas; empty: all.
+    pub required: String,
+    /// The classes to use first, separated by commas.
+    pub preferred: String,
+}
+
+/// The tier of a candidate, for people.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Tier {
+    /// It is expected to miss a target, and goes after all others.
+    pub misses: bool,
+    /// Its class's place among those preferred.
+    pub place: u32,
+    /// Dollars per hour, where cost is optimised.
+    pub dollars: f32,
+}
+
+impl Tier {
+    /// What the number that [`Aim::tier`] answers stands for.
+    pub(super) fn of(tier: u32) -> Self {
+        if tier == MISSES {
+            return Self { misses: true, ..Self::default() };
+        }
+        let cents = (1 << PLACE) - 1;
+        Self { misses: false, place: tier >> PLACE, dollars: (tier & cents) as f32 / 100.0 }
+    }
+}
 
 /// Resolved once per pick.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +107,17 @@ impl<'a> Aim<'a> {
         policy::allows(self.required, class)
     }
 
+    /// The same for people.
+    pub(super) fn told(&self) -> Aimed {
+        Aimed {
+            optimize: self.optimize,
+            ttft: self.tiered.then_some(self.ttft),
+            itl: self.tiered.then_some(self.itl),
+            required: self.required.to_owned(),
+            preferred: self.preferred.to_owned(),
+        }
+    }
+
     /// The tier of a candidate of `class` on `devices`; the least goes first.
     pub(super) fn tier(
         &self,
@@ -92,7 +142,7 @@ impl<'a> Aim<'a> {
             Optimize::Latency | Optimize::Balanced => 0.0,
         };
         // Cents, so that equal prices make one tier, of up to 2^20 - 1.
-        ((place as u32).min(1_000) << 20) | ((dollars * 100.0) as u32).min((1 << 20) - 1)
+        ((place as u32).min(1_000) << PLACE) | ((dollars * 100.0) as u32).min((1 << PLACE) - 1)
     }
 
     /// By how much seconds at `class` count.

@@ -7,6 +7,7 @@ use crate::prefix::Matches;
 
 use super::aim::Aim;
 use super::ask::{Ask, Need, SubsetEntry};
+use super::explain::Look;
 use super::refusal::Refusal;
 use super::{Scratch, cost};
 
@@ -38,7 +39,7 @@ pub(super) struct Candidate {
     /// Seconds that the picker compares.
     pub(super) cost: f32,
     /// Seconds to add if the model turns out to be an adapter.
-    adapter: f32,
+    pub(super) adapter: f32,
 }
 
 impl Candidate {
@@ -53,16 +54,21 @@ impl Candidate {
     }
 }
 
-/// Fills `scratch.candidates`, which is not empty afterwards.
+/// Fills `scratch.candidates`, which is not empty afterwards. `looks` takes what each of them was judged by, in the same
+/// order.
 pub(super) fn collect(
     scratch: &mut Scratch,
     snapshot: &Snapshot,
     ask: &Ask<'_>,
     need: &Need,
     now: Instant,
+    mut looks: Option<&mut Vec<Look>>,
 ) -> Result<(), Refusal> {
     let Scratch { indices, candidates, matches } = scratch;
     candidates.clear();
+    if let Some(looks) = &mut looks {
+        looks.clear();
+    }
     let mut counts = Counts::default();
     let aim = Aim::of(ask);
     match ask.subset {
@@ -71,24 +77,27 @@ pub(super) fn collect(
                 if snapshot.role(index) != ask.role {
                     continue;
                 }
-                counts.offer(candidates, matches, index as u32, endpoint, (need, &aim), now);
+                let place = (index as u32, endpoint, looks.as_deref_mut());
+                counts.offer(candidates, matches, place, (need, &aim), now);
             }
         }
         Some(subset) => {
             in_subset(snapshot, subset, indices);
             for index in indices.iter().filter(|index| snapshot.role(**index as usize) == ask.role) {
-                let endpoint = &snapshot.endpoints[*index as usize];
-                counts.offer(candidates, matches, *index, endpoint, (need, &aim), now);
+                let place = (*index, &snapshot.endpoints[*index as usize], looks.as_deref_mut());
+                counts.offer(candidates, matches, place, (need, &aim), now);
             }
         }
     }
     if candidates.is_empty() {
         return Err(counts.refusal(snapshot, ask.role, need));
     }
-    if counts.is_adapter {
-        for candidate in candidates.iter_mut() {
+    for candidate in candidates.iter_mut() {
+        if counts.is_adapter {
             candidate.cost += candidate.adapter;
             candidate.ttft += candidate.adapter;
+        } else {
+            candidate.adapter = 0.0;
         }
     }
     Ok(())
@@ -108,8 +117,7 @@ impl Counts {
         &mut self,
         candidates: &mut Vec<Candidate>,
         matches: &Matches,
-        index: u32,
-        endpoint: &Endpoint,
+        (index, endpoint, looks): (u32, &Endpoint, Option<&mut Vec<Look>>),
         (need, aim): (&Need, &Aim<'_>),
         now: Instant,
     ) {
@@ -127,6 +135,9 @@ impl Counts {
         let cached_tokens = need.cached(held_tokens, &endpoint.slot);
         let profile = endpoint.profile();
         let parts = cost::parts(&profile, &load, &need.at(cached_tokens));
+        if let Some(looks) = looks {
+            looks.push(Look::at(&endpoint.slot, load, parts, now));
+        }
         let device = (endpoint.accelerator.as_str(), endpoint.calibration.key().count);
         let adapter = need.adapter.map_or(0.0, |adapter| {
             let held = endpoint.slot.adapters();

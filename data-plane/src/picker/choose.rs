@@ -15,27 +15,42 @@ const WORTH_TRYING: f32 = 32.0;
 /// Near ties that are compared.
 const DRAWN: usize = 3;
 
+/// The best of some candidates, and those that nearly are.
+pub(super) struct Near {
+    best: Candidate,
+    limit: f32,
+}
+
+impl Near {
+    /// `candidates` is not empty.
+    pub(super) fn of(candidates: &[Candidate]) -> Self {
+        let mut best = candidates[0];
+        for candidate in &candidates[1..] {
+            if candidate.beats(&best) {
+                best = *candidate;
+            }
+        }
+        Self { best, limit: best.cost.mul_add(1.0 + NEAR_SHARE, NEAR_SECONDS) }
+    }
+
+    pub(super) fn has(&self, candidate: &Candidate) -> bool {
+        let Self { best, limit } = self;
+        (candidate.failing, candidate.tier) == (best.failing, best.tier) && candidate.cost <= *limit
+    }
+}
+
 /// The position of the choice. `candidates` is not empty.
 pub(super) fn first(candidates: &[Candidate], rng: &mut fastrand::Rng) -> usize {
-    let mut best = candidates[0];
-    for candidate in &candidates[1..] {
-        if candidate.beats(&best) {
-            best = *candidate;
-        }
-    }
-    if let Some(index) = attempt(candidates, &best, rng) {
+    let near = Near::of(candidates);
+    if let Some(index) = attempt(candidates, &near.best, rng) {
         return index;
     }
-    let limit = best.cost.mul_add(1.0 + NEAR_SHARE, NEAR_SECONDS);
-    let near = |candidate: &Candidate| {
-        (candidate.failing, candidate.tier) == (best.failing, best.tier) && candidate.cost <= limit
-    };
 
     // A reservoir: each of the near candidates is drawn with the same chance.
     let mut drawn = [0_usize; DRAWN];
     let mut seen = 0;
     for (index, candidate) in candidates.iter().enumerate() {
-        if near(candidate) {
+        if near.has(candidate) {
             let place = if seen < DRAWN { seen } else { rng.usize(..=seen) };
             if place < DRAWN {
                 drawn[place] = index;

@@ -31,12 +31,14 @@ use crate::outcome::{Expected, InflightGuard, Outcome};
 use crate::pool::{Pool, Snapshot, Work};
 use crate::prefix::Matches;
 
+pub use aim::{Aimed, Tier};
 pub use ask::{Ask, SubsetEntry, expected_output};
 pub use cost::Parts;
 pub use refusal::Refusal;
 
 use ask::Need;
 use candidates::Candidate;
+use explain::{Explanation, Want};
 
 /// Endpoints named after the first choice.
 const FALLBACKS: usize = 3;
@@ -73,8 +75,28 @@ pub struct Pick {
 /// # Errors
 /// No endpoint can take the request; the refusal names the reason.
 pub fn pick(pool: &Arc<Pool>, ask: &Ask<'_>, now: Instant, rng: &mut fastrand::Rng) -> Result<Pick, Refusal> {
+    pick_explained(pool, ask, now, rng, &mut Explanation::of(Want::Nothing))
+}
+
+/// Like [`pick`]; `explanation` is filled with what it wants, from the same snapshot and the same numbers.
+///
+/// # Errors
+/// As [`pick`].
+pub fn pick_explained(
+    pool: &Arc<Pool>,
+    ask: &Ask<'_>,
+    now: Instant,
+    rng: &mut fastrand::Rng,
+    explanation: &mut Explanation,
+) -> Result<Pick, Refusal> {
     let snapshot = pool.peek();
-    SCRATCH.with_borrow_mut(|scratch| pick_in(scratch, pool, &snapshot, ask, now, rng))
+    SCRATCH.with_borrow_mut(|scratch| {
+        let picked = pick_in(scratch, pool, &snapshot, ask, (now, rng), explanation);
+        if picked.is_err() {
+            explanation.refused(&snapshot, ask, &scratch.matches, now);
+        }
+        picked
+    })
 }
 
 fn pick_in(
@@ -82,16 +104,16 @@ fn pick_in(
     pool: &Arc<Pool>,
     snapshot: &Snapshot,
     ask: &Ask<'_>,
-    now: Instant,
-    rng: &mut fastrand::Rng,
+    (now, rng): (Instant, &mut fastrand::Rng),
+    explanation: &mut Explanation,
 ) -> Result<Pick, Refusal> {
     let need = Need::of(ask, &snapshot.usual);
     pool.prefixes().lookup(ask.blocks, &mut scratch.matches);
     let mut repicks = 0;
     loop {
-        candidates::collect(scratch, snapshot, ask, &need, now)?;
+        candidates::collect(scratch, snapshot, ask, &need, now, explanation.looks())?;
+        let first = choose::first(&scratch.candidates, rng);
         let candidates = &mut scratch.candidates;
-        let first = choose::first(candidates, rng);
         let choice = candidates[first];
         let endpoint = &snapshot.endpoints[choice.index as usize];
         let need = need.at(choice.cached_tokens);
@@ -106,6 +128,7 @@ fn pick_in(
             pool.counters().repicks.fetch_add(1, Relaxed);
             continue;
         }
+        explanation.picked(snapshot, ask, &scratch.matches, candidates, Some(first), now);
         let prefill = cost::prefill(&endpoint.profile(), &need);
         guard.queue(Duration::from_secs_f32(prefill), now);
         let mut endpoints = SmallVec::new();

@@ -29,10 +29,10 @@ impl Refusal {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::NotSynced => "not-synced",
-            Self::NoEndpoints => "no-endpoints",
-            Self::SubsetEmpty => "subset-empty",
-            Self::DoesNotFit { .. } => "does-not-fit",
+            Self::NotSynced => "not_synced",
+            Self::NoEndpoints => "no_endpoints",
+            Self::SubsetEmpty => "subset_empty",
+            Self::DoesNotFit { .. } => "does_not_fit",
         }
     }
 

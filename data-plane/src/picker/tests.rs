@@ -17,7 +17,7 @@ pub(crate) struct MkEndpoint {
     address: SocketAddr,
     profile: Profile,
     class: &'static str,
-    context: u32,
+    pub(crate) context: u32,
     ready: bool,
 }
 
@@ -26,7 +26,12 @@ pub(crate) fn mk_endpoint(host: u8) -> MkEndpoint {
     mk_class(host, "nvidia-h100-80gb")
 }
 
-fn mk_class(host: u8, class: &'static str) -> MkEndpoint {
+/// One that finishes what it has.
+pub(crate) fn not_ready(host: u8) -> MkEndpoint {
+    MkEndpoint { ready: false, ..mk_endpoint(host) }
+}
+
+pub(crate) fn mk_class(host: u8, class: &'static str) -> MkEndpoint {
     let profile = profile_of(Hardware { class, count: 1, memory_bytes: 0 });
     MkEndpoint { address: addr(host), profile, class, context: 0, ready: true }
 }
@@ -242,7 +247,7 @@ fn refusals_name_their_reason() {
     }
     let refused = refusal(&pool, &ask(5_000));
     assert_eq!(refused, Refusal::DoesNotFit { prompt_tokens: 5_000, largest: 3_000 });
-    assert_eq!((refused.status(), refused.reason()), (400, "does-not-fit"));
+    assert_eq!((refused.status(), refused.reason()), (400, "does_not_fit"));
     assert!(refused.to_string().contains("5000") && refused.to_string().contains("3000"));
     assert_eq!(choices(&pool, &ask(2_000), now), [2]);
 }
@@ -282,7 +287,7 @@ fn fallbacks_come_in_order_of_cost_and_explain_agrees() {
     let expected = picked.expected_ttft.as_secs_f32();
     drop(picked);
 
-    let explained = explain(&pool, &ask(500), now + Duration::from_secs(9));
+    let explained = explain(&pool, &ask(500), now + Duration::from_secs(9)).endpoints;
     let order: Vec<SocketAddr> = explained.iter().map(|one| one.address).collect();
     assert_eq!(order, [addr(2), addr(4), addr(3), addr(5), addr(1), addr(6)]);
     assert_eq!((explained[0].verdict, explained[5].verdict), (Verdict::Candidate, Verdict::Draining));

@@ -1,6 +1,6 @@
 //! Pool snapshots of the tier API → dense snapshots. What cannot be used is left out and told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -82,7 +82,18 @@ pub(super) fn snapshot(
             Err(problem) => problems.push(format!("pool {key}: {problem}; the rule is not used")),
         }
     }
+    snapshot.models = models(&snapshot);
     snapshot
+}
+
+/// Names of models that the pool's objects tell.
+fn models(snapshot: &Snapshot) -> BTreeSet<String> {
+    let rewrites = snapshot
+        .rewrites
+        .iter()
+        .flat_map(|rule| rule.models.iter().chain(rule.targets.iter().map(|(model, _)| model)));
+    let labels = snapshot.endpoints.iter().filter_map(|endpoint| endpoint.labels.get(MODEL_LABEL));
+    rewrites.chain(snapshot.model_objectives.keys()).chain(labels).cloned().collect()
 }
 
 fn endpoint(

@@ -7,6 +7,7 @@
 //! ```
 
 mod board;
+pub mod collector;
 mod decode;
 mod key;
 mod load;

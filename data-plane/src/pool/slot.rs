@@ -64,6 +64,8 @@ pub struct Slot {
     errored_at: AtomicU64,
     first_byte_ratio: AtomicU32,
     kv_block: AtomicU32,
+    /// Hash of the name of the model that it reports; 0 when it reports none.
+    model: AtomicU64,
     adapters: ArcSwapOption<Adapters>,
     /// Prompts that were sent there; None for a slot outside of the index.
     held: Option<Held>,
@@ -93,6 +95,7 @@ impl Slot {
             errored_at: AtomicU64::new(0),
             first_byte_ratio: AtomicU32::new(1.0_f32.to_bits()),
             kv_block: AtomicU32::new(0),
+            model: AtomicU64::new(0),
             adapters: ArcSwapOption::empty(),
             held: None,
             calibration: ArcSwapOption::empty(),
@@ -254,6 +257,18 @@ impl Slot {
         (full || more).then_some(running)
     }
 
+    /// The endpoint reports a model with this [`Adapters::hash`] of its name.
+    pub(crate) fn reports_model(&self, model: u64) {
+        self.model.store(model, Relaxed);
+    }
+
+    /// Whether the endpoint reported `model` (an [`Adapters::hash`]) as its model or one of its adapters.
+    #[must_use]
+    pub fn has_reported(&self, model: u64) -> bool {
+        let held = |adapters: &Arc<Adapters>| adapters.runs(model) || adapters.awaits(model);
+        self.model.load(Relaxed) == model || self.adapters.load().as_ref().is_some_and(held)
+    }
+
     /// The endpoint answered, but shows no metrics: alive, load unknown.
     pub(crate) fn store_alive(&self) {
         self.scrape_failures.store(0, Relaxed);
@@ -273,6 +288,7 @@ impl Slot {
         }
         self.kv_tokens.store(0, Relaxed);
         self.kv_block.store(0, Relaxed);
+        self.model.store(0, Relaxed);
         self.emptied();
         self.first_byte_ratio.store(1.0_f32.to_bits(), Relaxed);
         self.adapters.store(None);
@@ -316,6 +332,15 @@ impl Slot {
                 age if age <= STALE_AFTER => Freshness::Fresh,
                 age => Freshness::Stale(age),
             },
+        }
+    }
+
+    /// Time since the last reading; None before the first.
+    #[must_use]
+    pub fn age(&self, now: Instant) -> Option<Duration> {
+        match self.scraped_at.load(Relaxed) {
+            0 => None,
+            at => Some(Duration::from_micros(self.micros(now).saturating_sub(at))),
         }
     }
 

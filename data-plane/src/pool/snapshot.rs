@@ -1,11 +1,12 @@
 //! A pool as the control plane resolved it, with each endpoint's slot and profile beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::accelerator::{Calibration, Policy, Profile, Usual};
 
+use super::reading::Adapters;
 use super::role::Role;
 use super::slot::Slot;
 
@@ -28,6 +29,8 @@ pub struct Snapshot {
     pub policy: Policy,
     /// Names of objectives by the model whose requests use them without naming them.
     pub model_objectives: BTreeMap<String, String>,
+    /// Names of models in objects of the cluster: rewrites, objectives, Pods.
+    pub models: BTreeSet<String>,
     /// How long answers usually are.
     pub usual: Arc<Usual>,
     /// Sorted by address, then port; no address twice.
@@ -42,6 +45,13 @@ impl Snapshot {
     pub fn find(&self, address: SocketAddr) -> Option<EndpointIx> {
         let index = self.endpoints.binary_search_by_key(&address, Endpoint::address).ok()?;
         u32::try_from(index).ok().map(EndpointIx)
+    }
+
+    /// Whether `model` is a name that objects of the cluster or model servers have told, not just a client.
+    #[must_use]
+    pub fn has_model(&self, model: &str) -> bool {
+        let hash = Adapters::hash(model.as_bytes());
+        self.models.contains(model) || self.endpoints.iter().any(|endpoint| endpoint.slot.has_reported(hash))
     }
 
     /// What the endpoint at `index` does.

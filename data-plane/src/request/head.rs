@@ -26,6 +26,8 @@ pub struct Head {
     pub request_id: Option<Bytes>,
     /// What it wants of accelerators.
     pub wishes: Wishes,
+    /// `x-signalbox-explain: true`: its decision should be recorded.
+    pub explain: bool,
 }
 
 impl Head {
@@ -46,6 +48,7 @@ impl Head {
             b"content-length" => {
                 self.content_length = std::str::from_utf8(value).ok().and_then(|v| v.parse().ok());
             }
+            b"x-signalbox-explain" => self.explain = matches!(value.trim_ascii(), b"true" | b"1"),
             b"x-request-id" => self.request_id = Some(keep(value)),
             b"x-gateway-inference-objective" | b"x-llm-d-inference-objective" if !value.is_empty() => {
                 self.objective = Some(keep(value));
@@ -61,6 +64,7 @@ impl Head {
             }
         }
     }
+
     /// Until when the first token should be there, as its headers wish.
     pub fn ttft_target(&self) -> Option<Duration> {
         self.wishes.ttft_ms.map(|millis| Duration::from_millis(millis.into()))

@@ -20,7 +20,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 
-pub use counters::ScrapeCounters;
+pub use counters::{ScrapeCollector, ScrapeCounters};
 pub use engines::{Engine, engine_named};
 pub use scanner::Scanner;
 pub use task::{ScrapeConfig, run};

@@ -85,6 +85,12 @@ impl Scanner {
         self.keep(&chunk[start..]);
     }
 
+    /// Hash of the name of the model that the page is about, as far as it was fed.
+    #[must_use]
+    pub fn model(&self) -> Option<u64> {
+        self.tally.model
+    }
+
     /// Ends the page: its reading, and how many samples were ignored.
     pub fn finish(&mut self) -> (Reading, u64) {
         if !self.skipping {

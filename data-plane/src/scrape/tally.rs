@@ -27,6 +27,8 @@ pub(super) struct Tally {
     caches: SmallVec<[(u64, u64); 4]>,
     lora_at: Option<f64>,
     lora_labels: Vec<u8>,
+    /// Hash of the model's name in the labels of its load.
+    pub(super) model: Option<u64>,
     counted: [Option<f64>; Counter::OutputCount as usize + 1],
     /// Samples whose value means nothing.
     pub(super) ignored: u64,
@@ -42,6 +44,10 @@ impl Tally {
 
     /// Takes in one sample: its labels without braces, and its value.
     pub(super) fn sample(&mut self, signal: Signal, labels: &[u8], value: &[u8]) {
+        if self.model.is_none() && matches!(signal, Signal::Running | Signal::Waiting) {
+            let named = label(labels, "model_name").or_else(|| label(labels, "model"));
+            self.model = named.map(Adapters::hash);
+        }
         let Some(value) = number(value) else {
             self.ignored += 1;
             return;

@@ -101,6 +101,9 @@ impl Target {
         match answer {
             Ok(Ok((200, bytes))) => {
                 ScrapeCounters::add(&counters.bytes, bytes);
+                if let Some(model) = self.scanner.model() {
+                    self.slot.reports_model(model);
+                }
                 let (reading, ignored) = self.scanner.finish();
                 ScrapeCounters::add(&counters.ignored_samples, ignored);
                 self.settle(reading, &sample, counters)

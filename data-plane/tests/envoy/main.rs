@@ -132,6 +132,43 @@ async fn requests_wait_while_the_pool_is_full_and_clients_may_leave() {
     assert!(stack.lanes.metrics.encode().contains(cancelled), "{}", stack.lanes.metrics.encode());
 }
 
+/// What is explained is what was answered: the endpoint, in the ring and in the response's header.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_explained_pick_is_the_endpoint_that_answered() {
+    let stack = Stack::start(false).await;
+    let mut served = std::collections::BTreeSet::new();
+    for mode in ["/buffered/v1/completions", "/duplex/v1/completions"] {
+        for http2 in [false, true] {
+            for _ in 0..10 {
+                let sent = Bytes::from_static(b"{\"model\":\"m\",\"prompt\":\"x\"}");
+                let mut request = stack.request(Method::POST, mode, whole(sent));
+                request.headers_mut().insert("x-signalbox-explain", "true".parse().unwrap());
+                let response = stack.send(request, http2).await;
+                let line = response.headers()["x-signalbox-decision"].to_str().unwrap().to_owned();
+                let told = told(response).await;
+                let server = told["server"].as_str().unwrap().to_owned();
+                assert!(line.starts_with(&format!("picked={server}; ")), "{server}: {line}");
+                let id = told["headers"]["x-request-id"].as_str().unwrap();
+                stack.until_in_flight(0).await;
+                let records = stack.lanes.decisions.of(id);
+                let [record] = &records[..] else { panic!("{} records of {id}", records.len()) };
+                let picked = record.picked().unwrap();
+                assert_eq!(picked.address.to_string(), server);
+                assert_eq!(record.endpoints().len(), 2);
+                assert_eq!((record.pool.as_str(), record.asked.model.as_str()), ("ns/pool", "m"));
+                let happened = record.happened();
+                assert_eq!(happened.served.map(|a| a.to_string()), Some(server.clone()));
+                assert_eq!(happened.end.map(|(end, _)| end.name()), Some("answered"));
+                assert!(happened.first_byte.is_some() && happened.usage.prompt_tokens.is_some());
+                served.insert(server);
+            }
+        }
+    }
+    assert_eq!(served.len(), 2, "both answered some");
+    let response = stack.send(stack.request(Method::GET, "/buffered", whole(Bytes::new())), false).await;
+    assert!(!response.headers().contains_key("x-signalbox-decision"), "it did not ask");
+}
+
 async fn until_streams(stack: &Stack, count: usize) {
     let line = format!("signalbox_picker_streams{{pool=\"ns/pool\"}} {count}\n");
     for _ in 0..200 {
@@ -203,7 +240,7 @@ async fn refusals_reach_the_client_in_the_openai_shape() {
     for mode in ["/buffered", "/duplex", "/closed"] {
         let request = stack.request(Method::POST, mode, whole(bytes(BODY_LIMIT + 1)));
         let (status, reason, body) = refusal(stack.send(request, true).await).await;
-        assert_eq!((status, &*reason), (413, "body-too-large"), "{mode}");
+        assert_eq!((status, &*reason), (413, "body_too_large"), "{mode}");
         assert!(body["error"]["message"].as_str().unwrap().contains(&BODY_LIMIT.to_string()));
     }
     stack.lanes.pools().apply(snapshot(&[]));
@@ -214,7 +251,7 @@ async fn refusals_reach_the_client_in_the_openai_shape() {
                 refusal(stack.send(stack.request(method, mode, body), false).await).await;
             assert_eq!(
                 (status, &*reason, &body["error"]["type"]),
-                (503, "no-endpoints", &"server_error".into())
+                (503, "no_endpoints", &"server_error".into())
             );
         }
     }

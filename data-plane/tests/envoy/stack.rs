@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use data_plane::decisions;
 use data_plane::extproc::connection::Service;
 use data_plane::extproc::health::Health;
 use data_plane::extproc::lane::{Lanes, Policy};
@@ -78,7 +79,8 @@ impl Stack {
             fairness_header: None,
             admission,
         };
-        let lanes = Arc::new(Lanes::new(pools, policy, Arc::default()));
+        let settings = decisions::Settings { header: decisions::Header::Answer, ..Default::default() };
+        let lanes = Arc::new(Lanes::new(pools, policy, Arc::default()).recording(settings));
         let health = Health::default();
         health.set_synced(true);
         let options = Options {

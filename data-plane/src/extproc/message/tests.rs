@@ -74,6 +74,7 @@ fn request_headers_are_reduced_to_those_that_matter() {
             ("x-stainless-read-timeout", "600"),
             ("grpc-timeout", "3S"),
             ("x-slo-ttft-ms", "500"),
+            ("x-signalbox-explain", "true"),
         ],
         true,
     );
@@ -87,6 +88,7 @@ fn request_headers_are_reduced_to_those_that_matter() {
         tenant: tenant::of(b"team-a"),
         patience: Some(Duration::from_secs(3)),
         wishes: Wishes { ttft_ms: Some(500), ..Wishes::default() },
+        explain: true,
     };
     assert_eq!(head.ttft_target(), Some(Duration::from_millis(500)));
     assert_eq!(message.event, Event::RequestHeaders { head, end_of_stream: true });

@@ -133,12 +133,23 @@ fn streamed_bodies_carry_bytes_and_end() {
 
 #[test]
 fn rewritten_responses_lose_their_length_and_are_sent_here() {
-    for (pull, rewrites) in [(false, true), (true, true), (true, false)] {
-        let decoded = decode(Reply::Reading { pull, rewrites });
-        let Some(Response::ResponseHeaders(headers)) = decoded.response else { panic!("no headers") };
-        let mutation = headers.response.map(|r| r.header_mutation.unwrap());
-        let mutation = mutation.map(|mutation| (mutation.remove_headers, mutation.set_headers));
-        assert_eq!(mutation, rewrites.then(|| (vec!["content-length".to_owned()], vec![])));
+    for (pull, rewrites, told) in [
+        (false, true, None),
+        (true, true, None),
+        (true, false, None),
+        (true, true, Some("a")),
+        (false, false, Some("")),
+    ] {
+        let decoded = decode(Reply::Response { pull, rewrites, told: told.map(str::to_owned) });
+        let Some(Response::ResponseHeaders(answer)) = decoded.response else { panic!("no headers") };
+        let mutation = answer.response.map(|r| r.header_mutation.unwrap());
+        assert_eq!(mutation.is_some(), rewrites || told.is_some());
+        let removed = mutation.as_ref().map(|mutation| mutation.remove_headers.clone()).unwrap_or_default();
+        assert_eq!(removed.len(), usize::from(rewrites), "{removed:?}");
+        let mutation = mutation.map(|mutation| pb::HeaderMutation { remove_headers: vec![], ..mutation });
+        let set = headers(Some(mutation.unwrap_or_default()));
+        let set: Vec<(&str, &str)> = set.iter().map(|set| (&*set.0, &*set.1)).collect();
+        assert_eq!(set, told.map(|told| ("x-signalbox-decision", told)).into_iter().collect::<Vec<_>>());
         let mode = decoded.mode_override.map(|m| (m.response_body_mode(), m.response_trailer_mode()));
         assert_eq!(mode, pull.then_some((BodySendMode::Streamed, HeaderSendMode::Send)));
     }
@@ -159,11 +170,11 @@ fn an_immediate_response_has_status_reason_and_body() {
     };
     assert_eq!(immediate.status.unwrap().code, 503);
     assert_eq!(immediate.body, refused.body().into_bytes());
-    assert_eq!(immediate.details, "decision-deadline");
+    assert_eq!(immediate.details, "decision_deadline");
     let set = headers(immediate.headers);
     let get = |name: &str| set.iter().find(|h| h.0 == name).map(|h| h.1.as_str());
     assert_eq!(get("content-type"), Some("application/json"));
-    assert_eq!(get("x-signalbox-reason"), Some("decision-deadline"));
+    assert_eq!(get("x-signalbox-reason"), Some("decision_deadline"));
     assert_eq!(get("x-llm-d-request-dropped-reason"), Some("rejected-ttl-expired"));
     assert_eq!(get("retry-after"), Some("1"));
 }

@@ -15,13 +15,21 @@ struct Run {
     session: Session,
     rewritten: Option<&'static [u8]>,
     restore: Option<Restore>,
+    told: Option<&'static str>,
     refuse: bool,
     first: Option<Modes>,
 }
 
 impl Run {
     fn new(modes: Option<Modes>) -> Self {
-        Self { session: Session::new(1 << 23), rewritten: None, restore: None, refuse: false, first: modes }
+        Self {
+            session: Session::new(1 << 23),
+            rewritten: None,
+            restore: None,
+            told: None,
+            refuse: false,
+            first: modes,
+        }
     }
 
     fn send(&mut self, event: Event) -> (Vec<String>, Next) {
@@ -39,6 +47,7 @@ impl Run {
                 prefiller: Prefiller::Untold,
                 body: self.rewritten.map(Bytes::from_static),
                 restore: self.restore.clone(),
+                told: self.told.map(str::to_owned),
             };
             let decision = if self.refuse { Err(Refused::deadline()) } else { Ok(answer) };
             next = self.session.decided(decision, &mut turn);
@@ -59,10 +68,11 @@ fn text(reply: &Reply) -> String {
         Reply::Streamed { part, data, end_of_stream } => {
             format!("{part:?} {:?}{}", str(data), if *end_of_stream { " EOS" } else { "" })
         }
-        Reply::Reading { pull, rewrites } => {
+        Reply::Response { pull, rewrites, told } => {
             let (length, body) =
                 (if *rewrites { " unsized" } else { "" }, if *pull { ", body wanted" } else { "" });
-            format!("ResponseHeaders{length}{body}")
+            let told = told.as_ref().map(|told| format!(", told {told}")).unwrap_or_default();
+            format!("ResponseHeaders{length}{body}{told}")
         }
         Reply::Replaced(data) => format!("ResponseBody instead {:?}", str(data)),
         Reply::Immediate(refused) => format!("Immediate {} {}", refused.status, refused.reason),
@@ -87,6 +97,19 @@ fn response(status: u16, end_of_stream: bool) -> Event {
 
 fn response_body(data: &'static str, end_of_stream: bool) -> Event {
     Event::ResponseBody(Chunk { data: Bytes::from_static(data.as_bytes()), end_of_stream })
+}
+
+#[test]
+fn the_decision_is_told_in_the_responses_headers_once() {
+    for modes in [FULL, BUFFERED] {
+        for end_of_stream in [false, true] {
+            let mut run = Run { told: Some("picked=a"), ..Run::new(Some(modes)) };
+            drop(run.send(headers(true)));
+            let told = run.send(response(200, end_of_stream)).0;
+            assert_eq!(told, ["ResponseHeaders, told picked=a"]);
+            assert_eq!(run.send(response(200, end_of_stream)).0, ["ResponseHeaders"]);
+        }
+    }
 }
 
 /// Steps of an event and the replies to it.
@@ -259,7 +282,7 @@ fn a_refusal_is_immediate_and_ends_the_stream() {
     for modes in [FULL, BUFFERED] {
         let mut run = Run { refuse: true, ..Run::new(Some(modes)) };
         drop(run.send(headers(false)));
-        let refused = (vec!["Immediate 503 decision-deadline".to_owned()], Next::Finish);
+        let refused = (vec!["Immediate 503 decision_deadline".to_owned()], Next::Finish);
         assert_eq!(run.send(body("ab", true)), refused);
         assert_eq!(run.send(body("", true)), (vec![], Next::Finish), "nothing follows");
     }
@@ -270,12 +293,12 @@ fn a_body_over_the_limit_is_refused_at_once() {
     for modes in [FULL, BUFFERED] {
         let mut run = Run { session: Session::new(3), ..Run::new(Some(modes)) };
         drop(run.send(headers(false)));
-        let refused = (vec!["Immediate 413 body-too-large".to_owned()], Next::Finish);
+        let refused = (vec!["Immediate 413 body_too_large".to_owned()], Next::Finish);
         assert_eq!(run.send(body("abcd", false)), refused);
     }
     let mut turn = Turn::default();
     assert_eq!(Session::new(3).on_oversized(&mut turn), Next::Finish);
-    assert_eq!(text(&turn.replies[0]), "Immediate 413 body-too-large");
+    assert_eq!(text(&turn.replies[0]), "Immediate 413 body_too_large");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use proto::tier::v1;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{sleep, timeout};
 
+use crate::decisions::{self, Result as Decided, Why};
 use crate::extproc::connection::{Service, serve};
 use crate::extproc::health::Health;
 use crate::extproc::lane::{Lanes, Policy};
@@ -58,7 +59,8 @@ impl Run {
             fairness_header: None,
             admission: Settings { fullness: Fullness { queue: 0, kv: 0.9 }, ..Settings::default() },
         };
-        let lanes = Arc::new(Lanes::new(pools, policy, Arc::new(Metrics::new())));
+        let settings = decisions::Settings { header: decisions::Header::Answer, ..Default::default() };
+        let lanes = Arc::new(Lanes::new(pools, policy, Arc::new(Metrics::new())).recording(settings));
         let (ours, theirs) = tokio::io::duplex(1 << 20);
         let service = Service { lanes: Some(Arc::clone(&lanes)), health: Health::default() };
         spawn_local(async move { serve(theirs, &service).await });
@@ -227,14 +229,14 @@ fn a_request_that_waited_too_long_is_told_so() {
         let mut hasty = run.request(&[("x-envoy-upstream-rq-timeout-ms", "500")]).await;
         let Some(Response::ImmediateResponse(refused)) = hasty.reply().await else { panic!("it is refused") };
         assert_eq!(refused.status.unwrap().code, 503);
-        assert_eq!(refused.details, "client-deadline");
+        assert_eq!(refused.details, "client_deadline");
         let headers = refused.headers.unwrap().set_headers;
         let names: Vec<String> = headers.into_iter().map(|h| h.header.unwrap().key).collect();
         assert!(names.contains(&"retry-after".to_owned()), "{names:?}");
         assert!(refused.body.starts_with(b"{\"error\":{\"message\":"));
         assert_eq!(run.counts(), (1, 0));
         run.has(
-            r#"signalbox_picker_requests_total{pool="ns/a",outcome="refused",reason="client-deadline"} 1"#,
+            r#"signalbox_picker_requests_total{pool="ns/a",outcome="refused",reason="client_deadline"} 1"#,
         );
     });
 }
@@ -265,5 +267,43 @@ fn usage_is_learned_from() {
         assert!(matches!(second.reply().await, Some(Response::ResponseBody(_))));
         assert!(snapshot.usual.output() > usual + 10.0, "{} after {usual}", snapshot.usual.output());
         assert_eq!(run.counts(), (0, 0), "the end of the answer makes room");
+    });
+}
+
+/// Records say how long a request waited, for whom it made room, and what it was told.
+#[test]
+fn decisions_are_recorded_with_their_time_in_the_queue() {
+    paused(async {
+        let run = Run::start().await;
+        let named = |id: &str| run.lanes.decisions.of(id).into_iter().next().expect("it is recorded");
+        let asks = ("x-signalbox-explain", "true");
+        let mut first = run.request(&[("x-request-id", "first"), asks]).await;
+        assert!(first.is_picked().await);
+        let gold = [("x-request-id", "second"), ("x-gateway-inference-objective", "gold")];
+        let mut second = run.request(&gold).await;
+        let hasty = [("x-request-id", "third"), ("x-envoy-upstream-rq-timeout-ms", "200")];
+        let mut third = run.request(&hasty).await;
+        assert!(matches!(third.reply().await, Some(Response::ImmediateResponse(_))));
+        let record = named("first");
+        assert_eq!((record.why, record.waited, record.endpoints().len()), (Why::Asked, Duration::ZERO, 1));
+        assert!(record.happened().end.is_none(), "it runs");
+        first.message(Request::ResponseHeaders(with(&[(":status", "200")], true)));
+        let Some(Response::ResponseHeaders(answer)) = first.reply().await else { panic!("headers") };
+        let set = answer.response.unwrap().header_mutation.unwrap().set_headers;
+        let header = set[0].header.clone().unwrap();
+        assert_eq!(header.key, "x-signalbox-decision");
+        assert!(header.raw_value.starts_with(b"picked=10.0.0.1:8000; "), "{header:?}");
+        assert!(second.is_picked().await);
+        let record = named("second");
+        assert_eq!((record.why, record.asked.priority), (Why::Sampled, 100));
+        assert_eq!(record.asked.objective.as_deref(), Some("gold"));
+        assert_eq!(record.waited.as_millis() / 10, 20);
+        let record = named("third");
+        assert_eq!((record.why, record.waited.as_millis() / 10), (Why::Refused, 20));
+        assert!(matches!(record.result, Decided::Refused { reason: "client_deadline", status: 503, .. }));
+        second.end();
+        sleep(Duration::from_millis(1)).await;
+        let ends = ["first", "second"].map(|id| named(id).happened().end.unwrap().0.name());
+        assert_eq!(ends, ["answered", "cut"]);
     });
 }

@@ -199,10 +199,10 @@ fn waits_end_by_time() {
         let start = tokio::time::Instant::now();
         let patient = run.wait(&of(0));
         let hasty = run.wait(&Request { patience: Some(Duration::from_secs(1)), ..of(0) });
-        assert_eq!(hasty.await.unwrap().unwrap_err().reason(), "client-deadline");
+        assert_eq!(hasty.await.unwrap().unwrap_err().reason(), "client_deadline");
         assert_eq!(start.elapsed().as_secs(), 1);
         let shed = patient.await.unwrap().unwrap_err();
-        assert_eq!((shed.reason(), shed.status()), ("queue-timeout", 503));
+        assert_eq!((shed.reason(), shed.status()), ("queue_timeout", 503));
         assert_eq!(start.elapsed().as_secs(), 5);
         assert_eq!(run.gate.waiting(), 0);
         drop(held);
@@ -213,7 +213,7 @@ fn waits_end_by_time() {
 fn a_pool_without_endpoints_holds_requests_if_it_is_told_to() {
     paused(async {
         let run = Run::new(0, BASE(), &[]);
-        assert_eq!(run.shed(&of(0)), "no-endpoints");
+        assert_eq!(run.shed(&of(0)), "no_endpoints");
         apply(&run.pools, 0, &[("signalbox.dev/queue-wait-for-endpoints", "20s")]);
         let (lost, saved) = (run.wait(&of(0)), run.wait(&of(9)));
         run.gate.observe(now());
@@ -232,7 +232,7 @@ fn a_pool_without_endpoints_holds_requests_if_it_is_told_to() {
         apply(&run.pools, 0, &[("signalbox.dev/queue-wait-for-endpoints", "2s")]);
         let lost = run.wait(&of(0));
         let start = tokio::time::Instant::now();
-        assert_eq!(lost.await.unwrap().unwrap_err().reason(), "no-endpoints");
+        assert_eq!(lost.await.unwrap().unwrap_err().reason(), "no_endpoints");
         assert_eq!(start.elapsed().as_secs(), 25, "a full pool would have let it wait as long");
     });
 }
@@ -246,7 +246,7 @@ fn a_full_queue_sheds_and_the_sheddable_first() {
         let sheddable = run.wait(&of(-1));
         let standard = run.wait(&of(0));
         assert_eq!(run.shed(&of(-1)), "saturated");
-        assert_eq!(run.shed(&Request { bytes: 101, ..of(9) }), "queue-full", "larger than all of it");
+        assert_eq!(run.shed(&Request { bytes: 101, ..of(9) }), "queue_full", "larger than all of it");
         let critical = run.wait(&of(9));
         assert_eq!(sheddable.await.unwrap().unwrap_err().reason(), "displaced");
         drop((held, standard, critical));
@@ -489,8 +489,8 @@ fn closing_refuses_those_that_wait() {
         let held = [run.run(&of(0)), run.run(&of(0))];
         let waits = run.wait(&of(0));
         run.gate.close();
-        assert_eq!(waits.await.unwrap().unwrap_err().reason(), "shutting-down");
-        assert_eq!(run.shed(&of(0)), "shutting-down");
+        assert_eq!(waits.await.unwrap().unwrap_err().reason(), "shutting_down");
+        assert_eq!(run.shed(&of(0)), "shutting_down");
         drop(held);
         drop(run.run(&of(0)));
     });

@@ -182,13 +182,13 @@ fn requests_wait_as_long_as_they_may() {
     let start = Instant::now();
     // (patience, empty from the start, endpoints from) → expires after, reason
     for (patience, empty, filled, expires, reason) in [
-        (None, false, None, 10, "queue-timeout"),
-        (Some(3), false, None, 3, "client-deadline"),
-        (Some(30), false, None, 10, "queue-timeout"),
-        (None, true, None, 60, "no-endpoints"),
-        (Some(3), true, None, 3, "no-endpoints"),
-        (None, true, Some(50), 60, "queue-timeout"),
-        (None, true, Some(55), 65, "queue-timeout"),
+        (None, false, None, 10, "queue_timeout"),
+        (Some(3), false, None, 3, "client_deadline"),
+        (Some(30), false, None, 10, "queue_timeout"),
+        (None, true, None, 60, "no_endpoints"),
+        (Some(3), true, None, 3, "no_endpoints"),
+        (None, true, Some(50), 60, "queue_timeout"),
+        (None, true, Some(55), 65, "queue_timeout"),
     ] {
         let mut run = Run::new(WIDE);
         run.now = start;

@@ -92,7 +92,7 @@ fn headers_go_before_annotations() {
     let refused = pick(&pool, &Ask { wishes: Some(&wishes), ..ask(1) }, now, &mut rng(1)).unwrap_err();
     assert_eq!(refused, Refusal::SubsetEmpty);
     let limited = Ask { policy: Some(&policy), ..ask(300) };
-    let verdicts: Vec<Verdict> = explain(&pool, &limited, now).iter().map(|e| e.verdict).collect();
+    let verdicts: Vec<Verdict> = explain(&pool, &limited, now).endpoints.iter().map(|e| e.verdict).collect();
     assert_eq!(verdicts, [Verdict::Candidate, Verdict::Candidate, Verdict::OtherClass]);
 }
 

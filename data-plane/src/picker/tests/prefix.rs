@@ -52,7 +52,7 @@ fn a_prompt_goes_where_its_beginning_is_and_is_prefilled_in_part() {
         let slot = pool.slot(home).unwrap();
         assert_eq!(slot.work()[2], 16_400 - u64::from(expected), "only the rest is to be computed");
     }
-    let all = explain(&pool, &asking(&long), now);
+    let all = explain(&pool, &asking(&long), now).endpoints;
     assert_eq!(all.iter().map(|e| e.cached_tokens).collect::<Vec<_>>(), [16_384, 0, 0]);
     assert_eq!(all[0].address, home);
 }
@@ -80,7 +80,7 @@ fn what_a_pod_held_goes_with_it() {
     let prompt = chain(b'x', 8_192);
     let cached = || {
         let pool = pools.only().unwrap();
-        explain(&pool, &asking(&prompt), now).iter().map(|e| e.cached_tokens).max().unwrap()
+        explain(&pool, &asking(&prompt), now).endpoints.iter().map(|e| e.cached_tokens).max().unwrap()
     };
     let send = || drop(pick(&pools.only().unwrap(), &asking(&prompt), now, &mut rng(1)).unwrap());
     pools.apply(response(&[(1, "a")]));
@@ -112,7 +112,12 @@ fn the_endpoint_that_served_holds_the_prompt_and_reports_are_believed() {
     first.outcome.served(other);
     drop(first);
     let held = |address| {
-        explain(&pool, &asking(&prompt), now).iter().find(|e| e.address == address).unwrap().cached_tokens
+        explain(&pool, &asking(&prompt), now)
+            .endpoints
+            .iter()
+            .find(|e| e.address == address)
+            .unwrap()
+            .cached_tokens
     };
     assert_eq!(held(other), 2_032);
     for seed in 0..300 {
