@@ -4,12 +4,12 @@
 
 #![expect(clippy::print_stdout, reason = "the output is the report")]
 
-use data_plane::simulate::{Policy, Report, Run, Seeds, Shape, Speeds, capacity, run, trace};
+use data_plane::simulate::{Fleet, Policy, Report, Run, Seeds, Shape, capacity, run, trace};
 
 const LOADS: [f64; 4] = [0.30, 0.50, 0.80, 0.95];
 
 struct Options {
-    fleet: Vec<Speeds>,
+    fleet: Fleet,
     shapes: Vec<Shape>,
     seeds: Seeds,
     count: usize,
@@ -20,9 +20,9 @@ struct Options {
 }
 
 fn options() -> Result<Options, String> {
-    let three = vec![Speeds::H100, Speeds::A100, Speeds::L40S];
+    let three = Fleet::THREE.to_vec();
     let mut options = Options {
-        fleet: three.clone(),
+        fleet: Fleet::three(),
         shapes: Shape::ALL.to_vec(),
         seeds: Seeds::Table,
         count: 3_000,
@@ -39,8 +39,8 @@ fn options() -> Result<Options, String> {
         }
         let value = args.next().ok_or_else(|| format!("{flag} needs a value"))?;
         match (flag.as_str(), value.as_str()) {
-            ("--fleet", "three") => options.fleet.clone_from(&three),
-            ("--fleet", "nine") => options.fleet = three.iter().flat_map(|speeds| [*speeds; 3]).collect(),
+            ("--fleet", "three") => options.fleet = Fleet::three(),
+            ("--fleet", "nine") => options.fleet = Fleet::of(&three.iter().flat_map(|member| [*member; 3]).collect::<Vec<_>>(), &[]),
             ("--shape", name) => options.shapes.retain(|shape| shape.name() == name),
             ("--seeds", "table") => options.seeds = Seeds::Table,
             ("--seeds", "right") => options.seeds = Seeds::Right,
@@ -83,8 +83,8 @@ fn main() -> Result<(), String> {
                 let requests = trace(*shape, full * load, options.count, seed);
                 let play = |policy| {
                     let Options { first_bytes, kv_shown, .. } = options;
-                    let (requests, warm_up, change) = (&requests[..], 60.0, None);
-                    run(&Run { fleet, requests, policy, seed, warm_up, first_bytes, kv_shown, change })
+                    let usual = Run::new(fleet, &requests, policy, seed);
+                    run(&Run { warm_up: 60.0, first_bytes, kv_shown, ..usual })
                 };
                 let ours = play(Policy::Ours(options.seeds));
                 let (sum, known, seer) =

@@ -9,7 +9,10 @@
 //! Everything that is decided is decided by the code that serves requests: pools, slots, calibration, the prefix index and pick. Runs are
 //! a function of their seed. The traces are synthetic and follow the published shapes that [`Shape`] names.
 
+mod cache;
+mod content;
 mod engine;
+mod fleet;
 mod policy;
 mod report;
 mod run;
@@ -17,8 +20,10 @@ mod run;
 mod tests;
 mod trace;
 
+pub use content::{Piece, Request};
 pub use engine::{Engine, Speeds};
+pub use fleet::Fleet;
 pub use policy::{Policy, Seeds};
-pub use report::{Quantiles, Report};
+pub use report::{Class, Quantiles, Report, Targets};
 pub use run::{Run, capacity, run};
-pub use trace::{Request, Shape, trace};
+pub use trace::{Shape, trace};
