@@ -26,7 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("learned", &["accelerator", "pool"]),
     ("admin", &["extproc", "pool"]),
     ("app", &["admin", "cli", "config", "extproc", "learned", "metrics", "pool", "scrape", "tasks", "tls"]),
-    ("cli", &["config", "flow", "pool", "telemetry"]),
+    ("cli", &["config", "flow", "pool", "simulate", "telemetry"]),
     ("config", &["cli", "extproc", "flow", "pool", "tls"]),
     ("metrics", &[]),
     ("tasks", &[]),

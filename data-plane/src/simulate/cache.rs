@@ -41,7 +41,11 @@ impl Cache {
 
     /// Tokens at the beginning of a prompt that are held.
     pub(super) fn held(&self, pieces: &[Piece]) -> u32 {
-        pieces.iter().take_while(|piece| self.entries.contains_key(&piece.key)).map(|piece| piece.tokens).sum()
+        pieces
+            .iter()
+            .take_while(|piece| self.entries.contains_key(&piece.key))
+            .map(|piece| piece.tokens)
+            .sum()
     }
 
     /// A running request uses these pieces.

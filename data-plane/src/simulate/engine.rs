@@ -219,6 +219,20 @@ impl Engine {
         u64::from(job.prompt) + u64::from(job.output()) <= self.speeds.kv
     }
 
+    /// Seconds that `request` takes here when there is no other, and all of its prompt but the last piece was computed
+    /// before.
+    pub(super) fn alone(mut self, request: &Request) -> f64 {
+        let before = request.pieces.len() - 1;
+        self.cache.touch(&request.pieces[..before]);
+        let mut happened = Vec::new();
+        self.now = request.at;
+        self.push(Job::new(0, request));
+        while !happened.iter().any(|event| matches!(event, Happened::Ended(..))) {
+            self.advance(self.next(), &mut happened);
+        }
+        self.now - request.at
+    }
+
     /// What it did so far.
     pub(super) fn usage(&self) -> Usage {
         self.usage
@@ -307,7 +321,8 @@ impl Engine {
         };
         let cached = self.cached(job);
         self.computing = job.prompt - cached;
-        self.prompt_end = self.now + f64::from(self.computing).mul_add(self.speeds.prefill, self.speeds.overhead);
+        self.prompt_end =
+            self.now + f64::from(self.computing).mul_add(self.speeds.prefill, self.speeds.overhead);
         if let Some(tokens) = &mut self.totals.cached_tokens {
             *tokens += f64::from(cached);
         }

@@ -1,5 +1,6 @@
 //! The endpoints of a run: what the picker is told of them, and how fast they are.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -7,7 +8,7 @@ use proto::tier::v1::{Accelerator, Endpoint, PoolName, PoolSnapshot, WatchRespon
 
 use crate::accelerator::policy::position;
 use crate::accelerator::{Book, GroupKey, Learned, Policy, SavedGroup};
-use crate::pool::{Pool, Pools};
+use crate::pool::{self, Pool, Pools};
 
 use super::engine::Speeds;
 use super::policy::Seeds;
@@ -23,13 +24,13 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// The endpoints of `snapshot`, in the order of their addresses, with the speeds that `speeds` finds for a kind.
+    /// The endpoints of `snapshot`, in the order of their addresses, with the speeds that `speeds` finds.
     ///
     /// # Errors
     /// What of the snapshot cannot be used, one line each; or what `speeds` says.
     pub fn new(
         snapshot: PoolSnapshot,
-        speeds: impl Fn(&GroupKey) -> Result<Speeds, String>,
+        speeds: impl Fn(&Endpoint) -> Result<Speeds, String>,
     ) -> Result<Self, String> {
         let pools = Pools::new(Instant::now());
         let response = WatchResponse { changed: vec![snapshot.clone()], ..WatchResponse::default() };
@@ -40,12 +41,23 @@ impl Fleet {
         let pool = pools.only().expect("one pool was applied").snapshot();
         let serves = (0..pool.endpoints.len()).all(|index| pool.serves(index));
         if !serves || pool.endpoints.is_empty() {
-            return Err("every endpoint has to be ready and to serve whole requests, and there has to be one; \
+            return Err(
+                "every endpoint has to be ready and to serve whole requests, and there has to be one; \
                         take out those that drain, and those with a role label"
-                .into());
+                    .into(),
+            );
         }
         let kinds: Vec<GroupKey> = pool.endpoints.iter().map(|e| e.calibration.key().clone()).collect();
-        let speeds = kinds.iter().map(speeds).collect::<Result<_, _>>()?;
+        let wanted = |endpoint: &pool::Endpoint| {
+            let is = |wanted: &&Endpoint| {
+                let ip: Option<IpAddr> = wanted.address.parse().ok();
+                ip.map(|ip| ip.to_canonical()) == Some(endpoint.address().ip())
+                    && wanted.port == u32::from(endpoint.address().port())
+            };
+            snapshot.endpoints.iter().find(is).expect("endpoints of a pool come from its snapshot")
+        };
+        let speeds = pool.endpoints.iter().map(|endpoint| speeds(wanted(endpoint)));
+        let speeds = speeds.collect::<Result<_, _>>()?;
         Ok(Self { snapshot, speeds, kinds, policy: pool.policy.clone() })
     }
 
