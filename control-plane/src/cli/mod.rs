@@ -5,6 +5,7 @@ mod check;
 mod controller;
 mod offline;
 mod output;
+mod simulate;
 mod standalone;
 mod status;
 mod translate;
@@ -33,6 +34,7 @@ enum Command {
     Check(check::Check),
     Translate(translate::Translate),
     Status(status::Status),
+    Simulate(simulate::Simulate),
     Bootstrap(bootstrap::Bootstrap),
 }
 
@@ -48,6 +50,7 @@ impl Cli {
             Command::Check(command) => command.run(),
             Command::Translate(command) => command.run(),
             Command::Status(command) => command.run(),
+            Command::Simulate(command) => command.run(),
             Command::Bootstrap(command) => command.run(),
         }
     }
