@@ -29,7 +29,12 @@ pub struct Cli {
 /// What the picker does besides serving.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
-    /// Plays a trace against a model of a pool.
+    /// Plays a trace against a model of a pool, for planning.
+    ///
+    /// Tells times to the first token and to the end, which requests met their targets, what tokens cost and how much
+    /// accelerators had to do. Every decision is made by the code that serves requests; the same arguments give the same
+    /// numbers. Speeds come from the table of accelerator classes, for dense models in 16 bit; a gateway's own queue is
+    /// not played.
     Simulate(Box<Simulate>),
 }
 

@@ -33,10 +33,7 @@ A pools file is what --pools-file reads:
     endpoints:
     - {address: '10.0.0.1:8000', accelerator: {class: nvidia-h100-80gb, count: 1}}";
 
-/// Plays a trace against a model of a pool, and tells times to the first token and to the end, which requests met their
-/// targets, what tokens cost and how much accelerators had to do. Every decision is made by the code that serves
-/// requests; the same arguments give the same numbers. Speeds come from the table of accelerator classes, for dense
-/// models in 16 bit; a gateway's own queue is not played.
+/// What is played, and how it is told.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Simulate {

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn play(shape: Shape, load: f64, count: usize, policy: Policy, first_bytes: bool) -> Report {
@@ -86,4 +88,43 @@ fn an_engine_that_slows_down_loses_its_traffic() {
     let share = |report: &Report| report.picks[0] as f64 / report.picks.iter().sum::<usize>() as f64;
     assert!(share(&before) > 0.6, "{before:?}");
     assert!(share(&after) < 0.35, "{after:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Every request ends once, or is refused because its endpoint cannot hold it; caches, slots and bursts or not.
+    #[test]
+    fn no_request_is_lost(
+        requests in prop::collection::vec((0_u32..4_000, 0_u64..6, 1_u32..90_000, 1_u32..300), 1..60),
+        seed in any::<u64>(),
+        policy in 0_usize..8,
+    ) {
+        let policy = [
+            Policy::Random,
+            Policy::RoundRobin,
+            Policy::LeastRequest,
+            Policy::PrefixOnly,
+            Policy::ScorerSum,
+            Policy::Ours(Seeds::Wrong),
+            Policy::Known,
+            Policy::Clairvoyant,
+        ][policy];
+        let mut at: Vec<u32> = requests.iter().map(|(at, ..)| *at).collect();
+        at.sort_unstable();
+        let request = |((id, at), (_, tenant, prompt, output)): ((u64, &u32), &(u32, u64, u32, u32))| {
+            let common = Piece::after(None, *tenant, 500);
+            let own = Piece::after(Some(&common), 100 + id, *prompt);
+            Request::new(f64::from(*at) / 1e3, vec![common, own], id, *output)
+        };
+        let requests: Vec<Request> = (0..).zip(&at).zip(&requests).map(request).collect();
+        let small = |speeds| Speeds { kv: 60_000, slots: 3, ..speeds };
+        let fleet = Fleet::of(&[("nvidia-h100-80gb", small(Speeds::H100)), ("nvidia-l4", small(Speeds::L40S))], &[]);
+        let report = run(&Run::new(&fleet, &requests, policy, seed));
+        let too_large = requests.iter().filter(|r| r.prompt() + r.output() > 60_000).count();
+        prop_assert_eq!(report.ended + report.refused, requests.len());
+        prop_assert!(report.refused >= too_large);
+        prop_assert_eq!(report.picks.iter().sum::<usize>(), report.ended);
+        prop_assert!(report.classes.values().all(|class| class.busy <= 1.0 + 1e-9 && class.slots <= 1.0 + 1e-9));
+    }
 }
