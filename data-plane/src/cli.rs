@@ -1,15 +1,43 @@
 //! The command line of `signalbox-picker`.
 
+mod simulate;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Parser};
+use clap::{ArgAction, Parser, Subcommand};
 
 use crate::decisions::Header;
 use crate::flow::kv;
 use crate::flow::quantity::{bytes, duration};
 use crate::pool::PoolKey;
 use crate::telemetry::LogFormat;
+
+pub use simulate::Simulate;
+
+/// Serves requests with the flags below, or plays them in virtual time with `simulate`.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "signalbox-picker", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to serve.
+    #[command(flatten)]
+    pub serve: Args,
+}
+
+/// What the picker does besides serving.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Plays a trace against a model of a pool, for planning.
+    ///
+    /// Tells times to the first token and to the end, which requests met their targets, what tokens cost and how much
+    /// accelerators had to do. Every decision is made by the code that serves requests; the same arguments give the same
+    /// numbers. Speeds come from the table of accelerator classes, for dense models in 16 bit; a gateway's own queue is
+    /// not played.
+    Simulate(Box<Simulate>),
+}
 
 /// Answers Envoy's question which endpoint of an InferencePool serves a request.
 #[derive(Debug, Clone, Parser)]

@@ -1,14 +1,21 @@
 //! Entry point of `signalbox-picker`.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
-use data_plane::cli::Args;
+use data_plane::cli::{Args, Cli, Command};
 use data_plane::config::Config;
 use data_plane::{app, telemetry};
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let Cli { command, serve: args } = Cli::parse();
+    if let Some(Command::Simulate(simulate)) = command {
+        return match simulate.run().and_then(|text| Ok(std::io::stdout().write_all(text.as_bytes())?)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&error),
+        };
+    }
     if let Err(error) = telemetry::start(args.log_format, &args.log_level) {
         return failed(&error);
     }

@@ -56,7 +56,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "tls",
         ],
     ),
-    ("cli", &["config", "decisions", "flow", "pool", "telemetry"]),
+    ("cli", &["config", "decisions", "flow", "pool", "simulate", "telemetry"]),
     ("config", &["cli", "decisions", "extproc", "flow", "pool", "tls"]),
     ("metrics", &[]),
     ("tasks", &[]),

@@ -1,4 +1,4 @@
-//! Finds the programs that standalone mode runs.
+//! Finds the programs that standalone mode and `simulate` run.
 
 use std::{
     env,
@@ -44,7 +44,7 @@ pub(super) fn envoy(given: Option<PathBuf>) -> Result<PathBuf> {
 ///
 /// # Errors
 /// When there is none.
-pub(super) fn picker(given: Option<PathBuf>) -> Result<PathBuf> {
+pub(crate) fn picker(given: Option<PathBuf>) -> Result<PathBuf> {
     if let Some(path) = given {
         anyhow::ensure!(path.is_file(), "--picker {}: there is no such file", path.display());
         return Ok(path);

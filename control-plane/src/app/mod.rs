@@ -21,6 +21,7 @@ mod steady;
 mod tiers;
 mod write_gate;
 
+pub(crate) use binaries::picker as picker_binary;
 pub use controller::{ControllerConfig, controller};
 
 pub use standalone::{StandaloneConfig, standalone};

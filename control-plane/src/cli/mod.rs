@@ -6,6 +6,7 @@ mod controller;
 mod explain;
 mod offline;
 mod output;
+mod simulate;
 mod standalone;
 mod status;
 mod translate;
@@ -35,6 +36,7 @@ enum Command {
     Translate(translate::Translate),
     Status(status::Status),
     Explain(explain::Explain),
+    Simulate(simulate::Simulate),
     Bootstrap(bootstrap::Bootstrap),
 }
 
@@ -51,6 +53,7 @@ impl Cli {
             Command::Translate(command) => command.run(),
             Command::Status(command) => command.run(),
             Command::Explain(command) => command.run(),
+            Command::Simulate(command) => command.run(),
             Command::Bootstrap(command) => command.run(),
         }
     }

@@ -28,14 +28,14 @@ pub fn decode(profile: &Profile, tokens: f32, batch: f32) -> f32 {
 
 /// Seconds until a request that joins `requests` others may start: zero while a slot is free, afterwards the time in
 /// which as many requests end as are ahead. Requests end every `service / slots` seconds, where `service` is what one
-/// of them takes with full slots and `output_tokens` left on average.
+/// of them takes with full slots: `prefill` seconds, and `output_tokens`.
 #[must_use]
-pub fn slot_wait(profile: &Profile, requests: f32, slots: f32, output_tokens: f32) -> f32 {
+pub fn slot_wait(profile: &Profile, requests: f32, slots: f32, prefill: f32, output_tokens: f32) -> f32 {
     let ahead = requests - slots + 1.0;
     if ahead <= 0.0 {
         return 0.0;
     }
-    ahead * decode(profile, output_tokens, slots) / slots
+    ahead * (prefill + decode(profile, output_tokens, slots)) / slots
 }
 
 /// Seconds by which one more request slows `requests` running ones, all of which have half of `output_tokens` left.
@@ -73,10 +73,10 @@ mod tests {
         near(itl(&PROFILE, 5.0), 0.014);
         near(prefill(&PROFILE, 500.0), 0.5);
         near(decode(&PROFILE, 100.0, 5.0), 1.4);
-        near(slot_wait(&PROFILE, 7.0, 8.0, 100.0), 0.0);
-        // Batch 8: 17 ms a token, 1.7 s a request, one ends every 1.7/8 s.
-        near(slot_wait(&PROFILE, 8.0, 8.0, 100.0), 1.7 / 8.0);
-        near(slot_wait(&PROFILE, 15.0, 8.0, 100.0), 1.7);
+        near(slot_wait(&PROFILE, 7.0, 8.0, 0.5, 100.0), 0.0);
+        // Batch 8: 17 ms a token, with its prompt 2 s a request, one ends every 2/8 s.
+        near(slot_wait(&PROFILE, 8.0, 8.0, 0.3, 100.0), 2.0 / 8.0);
+        near(slot_wait(&PROFILE, 15.0, 8.0, 0.3, 100.0), 2.0);
         near(crowding(&PROFILE, 10.0, 100.0), 0.5);
         near(pressure(1.0), 1.0);
         assert!(pressure(0.5) < 0.005);

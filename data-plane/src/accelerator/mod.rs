@@ -25,7 +25,7 @@ pub use book::{Book, Learned};
 pub use calibration::Calibration;
 pub use group::{GroupKey, SavedGroup};
 pub use policy::{Optimize, Policy, Wishes, policy_from};
-pub use profile::{Hardware, Profile, profile_of};
+pub use profile::{Hardware, Profile, profile_for, profile_of};
 pub use totals::{Sum, Totals};
 pub use usual::Usual;
 pub use window::Look;

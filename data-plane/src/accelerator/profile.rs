@@ -10,10 +10,12 @@ use super::datasheet::{self, Datasheet};
 
 /// Parameters of the reference model, in billions.
 const MODEL_BILLIONS: f32 = 8.0;
-/// Weights of the reference model in GB (16 bit).
-const WEIGHTS_GB: f32 = 16.0;
-/// KV cache of one token in GB: 32 layers × 8 KV heads × 128 × 2 (K, V) × 2 bytes.
+/// Bytes of a parameter.
+const BYTES: f32 = 2.0;
+/// KV cache of one token of the reference model in GB: 32 layers × 8 KV heads × 128 × 2 (K, V) × 2 bytes.
 const KV_GB_PER_TOKEN: f32 = 131_072.0 / 1e9;
+/// How the KV cache of a token grows with parameters: that of a 70B model (80 layers) is 2.5 times that of an 8B one.
+const KV_GROWTH: f32 = 0.42;
 /// Context of a typical request in tokens.
 const TYPICAL_CONTEXT: f32 = 1_500.0;
 /// Share of the memory that model servers use, less activations.
@@ -55,6 +57,13 @@ pub struct Profile {
 /// The profile of an endpoint on `hardware`.
 #[must_use]
 pub fn profile_of(hardware: Hardware<'_>) -> Profile {
+    profile_for(hardware, MODEL_BILLIONS).0
+}
+
+/// The profile of an endpoint on `hardware` for a dense model of `billions` parameters in 16 bit, and the tokens of its
+/// KV cache: none when there is no room for one beside the weights.
+#[must_use]
+pub fn profile_for(hardware: Hardware<'_>, billions: f32) -> (Profile, u64) {
     let (class, slice) = split_mig(hardware.class);
     let sheet = datasheet::of(class);
     let share = slice.map_or(1.0, |slice| slice.compute);
@@ -63,20 +72,21 @@ pub fn profile_of(hardware: Hardware<'_>) -> Profile {
         (None, 0) => sheet.memory,
         (None, bytes) => bytes as f32 / 1e9,
     };
-    roofline(sheet, share, memory, hardware.count.clamp(1, 64))
+    let devices = hardware.count.clamp(1, 64) as f32;
+    let room = memory * devices * USABLE_MEMORY - billions * BYTES;
+    let kv_token = KV_GB_PER_TOKEN * (billions / MODEL_BILLIONS).powf(KV_GROWTH);
+    (roofline(sheet, share, devices, room, billions, kv_token), (room / kv_token).max(0.0) as u64)
 }
 
-fn roofline(sheet: &Datasheet, share: f32, memory: f32, count: u32) -> Profile {
-    let devices = count as f32;
+fn roofline(sheet: &Datasheet, share: f32, devices: f32, room: f32, billions: f32, kv_token: f32) -> Profile {
     let flops = sheet.tflops * 1e12 * share * sheet.prefill_share * devices.powf(PREFILL_SCALING);
     let bandwidth = sheet.bandwidth * share * sheet.decode_share * devices.powf(DECODE_SCALING);
-    let flop_per_token = 2.0 * MODEL_BILLIONS * 1e9;
-    let kv_request = KV_GB_PER_TOKEN * TYPICAL_CONTEXT;
-    let room = memory * devices * USABLE_MEMORY - WEIGHTS_GB;
+    let flop_per_token = 2.0 * billions * 1e9;
+    let kv_request = kv_token * TYPICAL_CONTEXT;
     Profile {
         prefill_tokens_per_s: flops / flop_per_token,
         overhead_s: OVERHEAD_SECONDS,
-        itl_s: WEIGHTS_GB / bandwidth,
+        itl_s: billions * BYTES / bandwidth,
         itl_per_request_s: kv_request / bandwidth + flop_per_token / flops,
         useful_batch: (room / kv_request).clamp(4.0, LARGEST_BATCH),
     }
@@ -145,6 +155,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn larger_models_are_slower_and_need_room() {
+        let hardware = |count| Hardware { class: "nvidia-h100-80gb", count, memory_bytes: 0 };
+        let (small, room) = profile_for(hardware(4), MODEL_BILLIONS);
+        assert_eq!(small, profile_of(hardware(4)));
+        let (large, less) = profile_for(hardware(4), 70.0);
+        assert!(
+            large.itl_s > 8.0 * small.itl_s && large.prefill_tokens_per_s < small.prefill_tokens_per_s / 8.0
+        );
+        assert!(less > 0 && less < room / 4, "{less} of {room}");
+        assert_eq!(profile_for(hardware(1), 70.0).1, 0);
     }
 
     #[test]

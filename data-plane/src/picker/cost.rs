@@ -1,7 +1,7 @@
 //! What an endpoint costs a request, in seconds by part.
 //!
 //! ```text
-//! time to first token = slot_wait + prefill_wait + prefill + pressure + adapter
+//! time to first token = max(slot_wait, prefill_wait) + prefill + pressure + adapter
 //! total               = time to first token + SHARE · (decode + crowding) + burden
 //! ```
 
@@ -28,7 +28,7 @@ const ADAPTER_SWAP: f32 = 1.5;
 pub struct Parts {
     /// Until one of the requests ahead ends; 0 while a slot is free.
     pub slot_wait: f32,
-    /// Until the prompts sent before are computed.
+    /// Until the prompts sent before are computed, which they are while a slot is waited for.
     pub prefill_wait: f32,
     /// The request's own prompt.
     pub prefill: f32,
@@ -48,7 +48,7 @@ impl Parts {
     /// Expected time to the first token.
     #[must_use]
     pub fn ttft(&self) -> f32 {
-        self.slot_wait + self.prefill_wait + self.prefill + self.pressure + self.adapter
+        self.slot_wait.max(self.prefill_wait) + self.prefill + self.pressure + self.adapter
     }
 
     /// What the picker compares.
@@ -70,11 +70,14 @@ pub(super) fn parts(profile: &Profile, load: &Load, need: &Need) -> Parts {
     let prefill_wait = estimate::prefill(profile, load.prefill_tokens as f32).min(load.prefill_clear_s);
     let prefill = prefill(profile, need);
     let decode = estimate::decode(profile, output, running + 1.0);
-    let slot_wait = estimate::slot_wait(profile, requests, slots, others_output);
-    // By Little's law, requests come here at this rate. Those that come before the prompt is computed wait for it, and
+    // A slot is free again when a prompt of about this length was computed and answered.
+    let slot_wait = estimate::slot_wait(profile, requests, slots, prefill, others_output);
+    // By Little's law, requests come here at this rate. Those that come while the prompt is computed wait for it, and
     // those that come while all slots are taken wait for its slot. Long prompts thereby go to where they are short.
+    // Those that come while earlier prompts are computed would wait for it, too, but are sent elsewhere for that
+    // reason: counting them as well makes every percentile worse (1 to 4 % on the shapes of `simulate`, at 30 to 95 %).
     let rate = requests / (prefill + decode);
-    let burden = rate * (prefill * (prefill_wait + prefill) + slot_wait * (prefill + decode) / slots);
+    let burden = rate * (prefill * prefill + slot_wait * (prefill + decode) / slots);
     Parts {
         slot_wait,
         prefill_wait,

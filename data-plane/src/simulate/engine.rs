@@ -7,10 +7,14 @@
 //! Decoding requests all advance at the same pace, so one clock counts tokens for all, and each ends at a mark on it.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
 
 use crate::accelerator::{Profile, Sum, Totals};
 use crate::pool::Reading;
+
+use super::cache::Cache;
+use super::content::{Piece, Request};
 
 /// Pace of decoding while a prompt is computed beside it.
 const BESIDE_PREFILL: f64 = 0.7;
@@ -22,8 +26,6 @@ const DOUBLED: f64 = 30.0;
 /// What an engine's times come from.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Speeds {
-    /// Canonical class of its accelerator.
-    pub class: &'static str,
     /// Seconds that each prompt takes besides its tokens.
     pub overhead: f64,
     /// Seconds per prompt token.
@@ -39,16 +41,29 @@ pub struct Speeds {
 }
 
 impl Speeds {
-    const fn new(class: &'static str, overhead: f64, prefill: f64, itl: f64, kv: u64) -> Self {
-        Self { class, overhead, prefill, itl, itl_per_request: itl / DOUBLED, slots: 8, kv }
+    const fn new(overhead: f64, prefill: f64, itl: f64, kv: u64) -> Self {
+        Self { overhead, prefill, itl, itl_per_request: itl / DOUBLED, slots: 8, kv }
     }
 
     /// The constants of a public measurement of llm-d-inference-sim: 30 ms + 0.25 ms a token, 12 ms between tokens.
-    pub const H100: Self = Self::new("nvidia-h100-80gb", 0.030, 0.000_25, 0.012, 400_000);
+    pub const H100: Self = Self::new(0.030, 0.000_25, 0.012, 400_000);
     /// 35 ms + 0.42 ms a token, 20 ms between tokens.
-    pub const A100: Self = Self::new("nvidia-a100-80gb", 0.035, 0.000_42, 0.020, 400_000);
+    pub const A100: Self = Self::new(0.035, 0.000_42, 0.020, 400_000);
     /// 40 ms + 0.85 ms a token, 30 ms between tokens.
-    pub const L40S: Self = Self::new("nvidia-l40s", 0.040, 0.000_85, 0.030, 160_000);
+    pub const L40S: Self = Self::new(0.040, 0.000_85, 0.030, 160_000);
+
+    /// Those of `profile`, with a KV cache of `kv` tokens.
+    #[must_use]
+    pub fn of(profile: &Profile, kv: u64) -> Self {
+        Self {
+            overhead: profile.overhead_s.into(),
+            prefill: 1.0 / f64::from(profile.prefill_tokens_per_s),
+            itl: profile.itl_s.into(),
+            itl_per_request: profile.itl_per_request_s.into(),
+            slots: profile.useful_batch as usize,
+            kv,
+        }
+    }
 
     /// What a picker that knows everything takes for its profile, times `factor` in seconds.
     #[must_use]
@@ -64,24 +79,37 @@ impl Speeds {
 }
 
 /// A request as the engine sees it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Job {
     pub(super) id: usize,
     pub(super) at: f64,
-    pub(super) session: u32,
+    pub(super) pieces: Arc<[Piece]>,
+    pub(super) answer: Piece,
     pub(super) prompt: u32,
-    pub(super) shared: u32,
-    pub(super) output: u32,
+    /// Prompt tokens for which room was made.
+    room: u32,
+}
+
+impl Job {
+    pub(super) fn new(id: usize, request: &Request) -> Self {
+        let (at, pieces, answer) = (request.at, Arc::clone(&request.pieces), request.answer);
+        Self { id, at, pieces, answer, prompt: request.prompt(), room: 0 }
+    }
+
+    fn output(&self) -> u32 {
+        self.answer.tokens
+    }
 }
 
 /// What happened, and when.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Happened {
-    FirstToken(usize, f64),
+    /// With the prompt tokens that were not in the cache.
+    FirstToken(usize, f64, u32),
     Ended(usize, f64),
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Decoding {
     mark: f64,
     job: Job,
@@ -105,6 +133,15 @@ impl Ord for Decoding {
     }
 }
 
+/// What an engine had to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Usage {
+    /// Seconds in which at least one request ran.
+    pub busy: f64,
+    /// Seconds of all requests that ran.
+    pub running: f64,
+}
+
 /// A model server.
 #[derive(Clone, Debug)]
 pub struct Engine {
@@ -115,11 +152,13 @@ pub struct Engine {
     prompt_end: f64,
     decoding: BinaryHeap<Decoding>,
     clock: f64,
+    /// Tokens of the KV cache that running requests use and that are no prompt's that was computed.
     held: u64,
-    /// Session → tokens and last use.
-    cache: BTreeMap<u32, (u32, f64)>,
-    cached: u64,
+    cache: Cache,
     totals: Totals,
+    /// Prompt tokens that are computed at this moment.
+    computing: u32,
+    usage: Usage,
 }
 
 impl Engine {
@@ -144,9 +183,10 @@ impl Engine {
             decoding: BinaryHeap::new(),
             clock: 0.0,
             held: 0,
-            cache: BTreeMap::new(),
-            cached: 0,
+            cache: Cache::default(),
             totals,
+            computing: 0,
+            usage: Usage::default(),
         }
     }
 
@@ -174,6 +214,34 @@ impl Engine {
         end.min(self.prompt_end)
     }
 
+    /// Whether a prompt and its answer fit at all.
+    pub(super) fn takes(&self, job: &Job) -> bool {
+        u64::from(job.prompt) + u64::from(job.output()) <= self.speeds.kv
+    }
+
+    /// Seconds that `request` takes here when there is no other, and all of its prompt but the last piece was computed
+    /// before.
+    pub(super) fn alone(mut self, request: &Request) -> f64 {
+        let before = request.pieces.len() - 1;
+        self.cache.touch(&request.pieces[..before]);
+        let mut happened = Vec::new();
+        self.now = request.at;
+        self.push(Job::new(0, request));
+        while !happened.iter().any(|event| matches!(event, Happened::Ended(..))) {
+            self.advance(self.next(), &mut happened);
+        }
+        self.now - request.at
+    }
+
+    /// What it did so far.
+    pub(super) fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    pub(super) fn speeds(&self) -> &Speeds {
+        &self.speeds
+    }
+
     pub(super) fn push(&mut self, job: Job) {
         self.waiting.push_back(job);
         self.admit();
@@ -188,6 +256,11 @@ impl Engine {
             let pace = self.pace();
             let batch = self.decoding.len() as f64;
             self.clock += pace * passed;
+            let running = self.running();
+            if running > 0 {
+                self.usage.busy += passed;
+                self.usage.running += running as f64 * passed;
+            }
             if let Some(between) = &mut self.totals.between_tokens {
                 between.sum += batch * passed;
                 between.count += batch * pace * passed;
@@ -202,22 +275,32 @@ impl Engine {
             if self.prompt_end <= until {
                 self.prompt_done(happened);
             } else if let Some(Decoding { job, .. }) = self.decoding.pop() {
-                self.end(job, happened);
+                self.end(&job, happened);
             }
             self.admit();
         }
     }
 
+    fn running(&self) -> usize {
+        self.prompts.len() + self.decoding.len()
+    }
+
+    /// Tokens of the KV cache that running requests use.
+    fn used(&self) -> u64 {
+        self.held + self.cache.pinned()
+    }
+
     fn admit(&mut self) {
         while let Some(job) = self.waiting.front() {
-            let wanted = u64::from(job.prompt + job.output);
-            let running = self.prompts.len() + self.decoding.len();
-            let fits = self.held + wanted <= self.speeds.kv || running == 0;
-            if running >= self.speeds.slots || !fits {
+            let room = job.prompt - self.cached(job);
+            let fits = self.used() + u64::from(room + job.output()) <= self.speeds.kv;
+            let running = self.running();
+            if running >= self.speeds.slots || !(fits || running == 0) {
                 return;
             }
-            self.held += wanted;
-            let job = self.waiting.pop_front().expect("there is a front");
+            let mut job = self.waiting.pop_front().expect("there is a front");
+            job.room = room;
+            self.held += u64::from(room + job.output());
             self.prompts.push_back(job);
             self.evict();
             if self.prompts.len() == 1 {
@@ -226,14 +309,20 @@ impl Engine {
         }
     }
 
+    /// Prompt tokens that are not computed again; the last one always is.
+    fn cached(&self, job: &Job) -> u32 {
+        self.cache.held(&job.pieces).min(job.prompt - 1)
+    }
+
     fn start_prompt(&mut self) {
         let Some(job) = self.prompts.front() else {
             self.prompt_end = f64::INFINITY;
             return;
         };
-        let cached = self.holds(job.session, job.shared).min(job.prompt - 1);
+        let cached = self.cached(job);
+        self.computing = job.prompt - cached;
         self.prompt_end =
-            self.now + f64::from(job.prompt - cached).mul_add(self.speeds.prefill, self.speeds.overhead);
+            self.now + f64::from(self.computing).mul_add(self.speeds.prefill, self.speeds.overhead);
         if let Some(tokens) = &mut self.totals.cached_tokens {
             *tokens += f64::from(cached);
         }
@@ -241,7 +330,7 @@ impl Engine {
 
     fn prompt_done(&mut self, happened: &mut Vec<Happened>) {
         let job = self.prompts.pop_front().expect("a prompt ends only while one is computed");
-        happened.push(Happened::FirstToken(job.id, self.now));
+        happened.push(Happened::FirstToken(job.id, self.now, self.computing));
         if let Some(tokens) = &mut self.totals.prompt_tokens {
             *tokens += f64::from(job.prompt);
         }
@@ -249,52 +338,41 @@ impl Engine {
             first.sum += self.now - job.at;
             first.count += 1.0;
         }
+        self.held -= u64::from(job.room);
+        self.cache.pin(&job.pieces);
+        self.evict();
         self.start_prompt();
-        if job.output > 1 {
-            self.decoding.push(Decoding { mark: self.clock + f64::from(job.output - 1), job });
+        if job.output() > 1 {
+            self.decoding.push(Decoding { mark: self.clock + f64::from(job.output() - 1), job });
         } else {
-            self.end(job, happened);
+            self.end(&job, happened);
         }
     }
 
-    fn end(&mut self, job: Job, happened: &mut Vec<Happened>) {
+    fn end(&mut self, job: &Job, happened: &mut Vec<Happened>) {
         happened.push(Happened::Ended(job.id, self.now));
-        self.held -= u64::from(job.prompt + job.output);
+        self.held -= u64::from(job.output());
         if let Some(output) = &mut self.totals.output {
-            output.sum += f64::from(job.output);
+            output.sum += f64::from(job.output());
             output.count += 1.0;
         }
-        let (tokens, _) =
-            self.cache.insert(job.session, (job.prompt + job.output, self.now)).unwrap_or_default();
-        self.cached = self.cached + u64::from(job.prompt + job.output) - u64::from(tokens);
+        self.cache.unpin(&job.pieces, job.answer);
         self.evict();
     }
 
-    /// Prefixes give way to requests, those used longest ago first.
+    /// What is only cached gives way to requests.
     fn evict(&mut self) {
-        while self.held + self.cached > self.speeds.kv {
-            let oldest = self.cache.iter().min_by(|(_, a), (_, b)| a.1.total_cmp(&b.1));
-            let Some((session, tokens)) = oldest.map(|(session, (tokens, _))| (*session, *tokens)) else {
-                return;
-            };
-            self.cache.remove(&session);
-            self.cached -= u64::from(tokens);
-        }
-    }
-
-    /// The tokens of the first `shared` of `session` that its prefix cache holds.
-    pub(super) fn holds(&self, session: u32, shared: u32) -> u32 {
-        self.cache.get(&session).map_or(0, |(tokens, _)| shared.min(*tokens))
+        self.cache.evict(self.speeds.kv.saturating_sub(self.held));
     }
 
     pub(super) fn kv_used(&self) -> f64 {
-        self.held as f64 / self.speeds.kv as f64
+        self.used() as f64 / self.speeds.kv as f64
     }
 
     /// What a scrape reads.
     pub(super) fn reading(&self) -> Reading {
         Reading {
-            running: Some((self.prompts.len() + self.decoding.len()) as u32),
+            running: Some(self.running() as u32),
             waiting: Some(self.waiting.len() as u32),
             kv_usage: Some(self.kv_used().min(1.0) as f32),
             kv_tokens: Some(self.speeds.kv),

@@ -9,16 +9,29 @@
 //! Everything that is decided is decided by the code that serves requests: pools, slots, calibration, the prefix index and pick. Runs are
 //! a function of their seed. The traces are synthetic and follow the published shapes that [`Shape`] names.
 
+mod cache;
+mod comparison;
+mod content;
 mod engine;
+mod fleet;
+mod plan;
 mod policy;
+mod recorded;
 mod report;
 mod run;
+mod table;
 #[cfg(test)]
 mod tests;
 mod trace;
 
+pub use comparison::comparison;
+pub use content::{Piece, Request};
 pub use engine::{Engine, Speeds};
+pub use fleet::Fleet;
+pub use plan::Plan;
 pub use policy::{Policy, Seeds};
-pub use report::{Quantiles, Report};
+pub use recorded::{Invalid, read};
+pub use report::{Class, Quantiles, Report, Targets};
 pub use run::{Run, capacity, run};
-pub use trace::{Request, Shape, trace};
+pub use table::{json, table};
+pub use trace::{Shape, trace};

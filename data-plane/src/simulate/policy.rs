@@ -1,14 +1,8 @@
 //! Who decides where a request goes: ours, and those it is compared with.
 
-use std::sync::Arc;
-use std::time::Instant;
+use crate::pool::Reading;
 
-use proto::tier::v1::{Accelerator, Endpoint, EndpointState, PoolName, PoolSnapshot, WatchResponse};
-
-use crate::accelerator::{Book, GroupKey, Learned, SavedGroup};
-use crate::pool::{Pool, Pools, Reading};
-
-use super::engine::{Engine, Happened, Job, Speeds};
+use super::engine::{Engine, Happened, Job};
 
 /// What our picker believes at the start.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,6 +24,8 @@ pub enum Policy {
     RoundRobin,
     /// Fewest requests in flight, counted where requests are sent.
     LeastRequest,
+    /// The longest prefix that was sent there; ties at random.
+    PrefixOnly,
     /// 2 · queue + 2 · free KV + 3 · prefix, from the last scrape; ties at random (llm-d-router's default).
     ScorerSum,
     /// Our picker, learning.
@@ -38,47 +34,6 @@ pub enum Policy {
     Known,
     /// Least end-to-end time of the request, from the engines' true state and the answer's true length.
     Clairvoyant,
-}
-
-/// Our picker's pool over `fleet`.
-pub(super) fn pool(fleet: &[Speeds], seeds: Option<Seeds>, epoch: Instant) -> Arc<Pool> {
-    let book = if seeds.is_some() { Book::new(epoch) } else { Book::frozen(epoch) };
-    let factor = |index: usize| match seeds {
-        Some(Seeds::Wrong) => [4.0, 1.0, 0.25][index % 3],
-        _ => 1.0,
-    };
-    if seeds != Some(Seeds::Table) {
-        let mut classes: Vec<&Speeds> = Vec::new();
-        for speeds in fleet {
-            if !classes.iter().any(|other| other.class == speeds.class) {
-                classes.push(speeds);
-            }
-        }
-        let group = |(index, speeds): (usize, &&Speeds)| SavedGroup {
-            key: GroupKey {
-                class: speeds.class.into(),
-                count: 1,
-                model: "ns/bed".into(),
-                ..GroupKey::default()
-            },
-            profile: speeds.profile(factor(index)),
-            samples: 0.0,
-        };
-        book.restore(Learned { groups: classes.iter().enumerate().map(group).collect() });
-    }
-    let endpoint = |(index, speeds): (usize, &Speeds)| Endpoint {
-        address: format!("10.0.{}.{}", index / 250, index % 250 + 1),
-        port: 8000,
-        state: EndpointState::Ready.into(),
-        accelerator: Some(Accelerator { class: speeds.class.into(), count: 1, memory_bytes: 0 }),
-        ..Endpoint::default()
-    };
-    let pools = Pools::with_book(epoch, book);
-    let name = Some(PoolName { namespace: "ns".into(), name: "bed".into() });
-    let endpoints = fleet.iter().enumerate().map(endpoint).collect();
-    let snapshot = PoolSnapshot { name, endpoints, ..PoolSnapshot::default() };
-    pools.apply(WatchResponse { changed: vec![snapshot], ..WatchResponse::default() });
-    pools.only().expect("one pool was applied")
 }
 
 /// llm-d-router's default: see [`Policy::ScorerSum`].
@@ -102,11 +57,14 @@ pub(super) fn scorer_sum(
 }
 
 /// See [`Policy::Clairvoyant`]: plays the request at each engine, as if it were the last.
-pub(super) fn clairvoyant(engines: &[Engine], job: Job, rng: &mut fastrand::Rng) -> usize {
+pub(super) fn clairvoyant(engines: &[Engine], job: &Job, rng: &mut fastrand::Rng) -> usize {
     let total = |engine: &Engine| {
+        if !engine.takes(job) {
+            return f64::INFINITY;
+        }
         let mut engine = engine.clone();
         let mut happened = Vec::new();
-        engine.push(job);
+        engine.push(job.clone());
         loop {
             engine.advance(engine.next(), &mut happened);
             let ended = |event: &Happened| match event {

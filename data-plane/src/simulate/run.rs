@@ -3,29 +3,31 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::outcome::{Outcome, Usage};
+use crate::outcome::{self, Outcome};
 use crate::picker::{Ask, pick};
 use crate::pool::{Pool, Reading};
-use crate::prefix::{BLOCK, Chain};
 
+use super::cache::Cache;
+use super::content::{Request, chain};
 use super::engine::{Engine, Happened, Job, Speeds};
+use super::fleet::Fleet;
 use super::policy::{self, Policy};
-use super::report::{Quantiles, Report};
-use super::trace::{Request, Shape, normal, trace};
+use super::report::{Report, Served, Targets};
+use super::trace::{Shape, normal, trace};
 
 /// Between scrapes of an engine, in seconds.
 const SCRAPE: f64 = 0.05;
-/// Bytes of a token.
-const TOKEN_BYTES: usize = 4;
 /// Standard deviation of estimated over true prompt tokens.
 const ESTIMATE: f64 = 0.1;
+/// Tokens whose engine the policies we are compared with remember: 31,250 blocks of 64, llm-d-router's default.
+const REMEMBERED: u64 = 31_250 * 64;
 
 /// One run.
 #[derive(Clone, Debug)]
 pub struct Run<'a> {
     /// The engines.
-    pub fleet: &'a [Speeds],
-    /// The requests.
+    pub fleet: &'a Fleet,
+    /// The requests, by time.
     pub requests: &'a [Request],
     /// Who decides.
     pub policy: Policy,
@@ -39,6 +41,18 @@ pub struct Run<'a> {
     pub kv_shown: bool,
     /// At this second, the engine of this index gets these speeds.
     pub change: Option<(f64, usize, Speeds)>,
+    /// What requests are to meet.
+    pub targets: Targets,
+}
+
+impl<'a> Run<'a> {
+    /// `policy` on `requests` from the first second on, on engines as they are usual.
+    #[must_use]
+    pub fn new(fleet: &'a Fleet, requests: &'a [Request], policy: Policy, seed: u64) -> Self {
+        let (warm_up, first_bytes, kv_shown, change) = (0.0, true, true, None);
+        let targets = Targets::of(fleet.policy());
+        Self { fleet, requests, policy, seed, warm_up, first_bytes, kv_shown, change, targets }
+    }
 }
 
 struct Bed<'a> {
@@ -46,16 +60,13 @@ struct Bed<'a> {
     epoch: Instant,
     engines: Vec<Engine>,
     readings: Vec<Reading>,
-    /// What each engine was sent: session → tokens. Ours has its own index of it.
-    sent: Vec<std::collections::BTreeMap<u32, u32>>,
+    /// What each engine was sent. Ours has its own index of it.
+    sent: Vec<Cache>,
     in_flight: Vec<usize>,
     pool: Option<Arc<Pool>>,
     outcomes: Vec<Option<Outcome>>,
-    picks: Vec<usize>,
-    first: Vec<f64>,
-    end: Vec<f64>,
+    served: Vec<Served>,
     rng: fastrand::Rng,
-    cached: Vec<u32>,
 }
 
 /// Plays a run to its last answer.
@@ -68,23 +79,21 @@ pub fn run(run: &Run<'_>) -> Report {
         Policy::Known => Some(None),
         _ => None,
     };
+    let engines: Vec<Engine> = run.fleet.speeds().iter().map(|speeds| Engine::new(*speeds)).collect();
     let mut bed = Bed {
         run,
         epoch,
-        engines: run.fleet.iter().map(|speeds| Engine::new(*speeds)).collect(),
-        readings: vec![Reading::default(); run.fleet.len()],
-        sent: vec![std::collections::BTreeMap::new(); run.fleet.len()],
-        in_flight: vec![0; run.fleet.len()],
-        pool: seeds.map(|seeds| policy::pool(run.fleet, seeds, epoch)),
+        readings: vec![Reading::default(); engines.len()],
+        sent: vec![Cache::default(); engines.len()],
+        in_flight: vec![0; engines.len()],
+        engines,
+        pool: seeds.map(|seeds| run.fleet.pool(seeds, epoch)),
         outcomes: (0..count).map(|_| None).collect(),
-        picks: vec![0; count],
-        first: vec![0.0; count],
-        end: vec![0.0; count],
+        served: vec![Served::default(); count],
         rng: fastrand::Rng::with_seed(run.seed),
-        cached: Vec::new(),
     };
     bed.play();
-    bed.report()
+    Report::of(run, &bed.engines, &bed.served)
 }
 
 impl Bed<'_> {
@@ -139,115 +148,114 @@ impl Bed<'_> {
 
     fn on(&mut self, event: Happened) {
         match event {
-            Happened::FirstToken(id, at) => {
-                self.first[id] = at;
+            Happened::FirstToken(id, at, computed) => {
+                self.served[id].first = at;
+                self.served[id].computed = computed;
                 let now = self.instant(at);
                 if let Some(outcome) = self.outcomes[id].as_mut().filter(|_| self.run.first_bytes) {
                     outcome.first_byte(now);
                 }
             }
             Happened::Ended(id, at) => {
-                self.end[id] = at;
-                self.in_flight[self.picks[id]] -= 1;
+                self.served[id].end = at;
+                self.served[id].ends += 1;
+                self.in_flight[self.served[id].engine] -= 1;
                 let now = self.instant(at);
                 if let Some(mut outcome) = self.outcomes[id].take() {
-                    outcome.ended(now, Usage::default());
+                    outcome.ended(now, outcome::Usage::default());
                 }
             }
         }
     }
 
     fn arrive(&mut self, id: usize) {
-        let request = self.run.requests[id];
-        let Request { at, session, prompt, shared, output } = request;
-        let job = Job { id, at, session, prompt, shared, output };
-        let mut cached = std::mem::take(&mut self.cached);
-        cached.clear();
-        let holds = |sent: &std::collections::BTreeMap<u32, u32>| {
-            sent.get(&session).map_or(0, |held| shared.min(*held))
-        };
-        cached.extend(self.sent.iter().map(holds));
+        let request = &self.run.requests[id];
+        let job = Job::new(id, request);
         let count = self.engines.len();
-        let rng = &mut self.rng;
+        let held = |sent: &Cache| sent.held(&request.pieces).min(job.prompt - 1);
+        let cached = |bed: &Self| bed.sent.iter().map(held).collect::<Vec<_>>();
         let index = match self.run.policy {
-            Policy::Random => rng.usize(..count),
+            Policy::Random => self.rng.usize(..count),
             Policy::RoundRobin => id % count,
-            Policy::LeastRequest => policy::least_by(count, rng, |index| self.in_flight[index] as f64),
-            Policy::ScorerSum => policy::scorer_sum(&self.readings, &cached, prompt, rng),
-            Policy::Clairvoyant => policy::clairvoyant(&self.engines, job, rng),
-            Policy::Ours(_) | Policy::Known => self.ours(id, request),
+            Policy::LeastRequest => {
+                policy::least_by(count, &mut self.rng, |index| self.in_flight[index] as f64)
+            }
+            Policy::PrefixOnly => {
+                let cached = cached(self);
+                policy::least_by(count, &mut self.rng, |index| -f64::from(cached[index]))
+            }
+            Policy::ScorerSum => {
+                let cached = cached(self);
+                policy::scorer_sum(&self.readings, &cached, job.prompt, &mut self.rng)
+            }
+            Policy::Clairvoyant => policy::clairvoyant(&self.engines, &job, &mut self.rng),
+            Policy::Ours(_) | Policy::Known => match self.ours(id, request) {
+                Some(index) => index,
+                None => return self.served[id].refused = true,
+            },
         };
-        self.cached = cached;
-        self.sent[index].insert(session, prompt);
+        self.served[id].engine = index;
+        if !self.engines[index].takes(&job) {
+            // As a model server answers 400 to what is longer than its context.
+            self.outcomes[id] = None;
+            self.served[id].refused = true;
+            return;
+        }
+        if self.pool.is_none() {
+            self.sent[index].touch(&request.pieces);
+            self.sent[index].evict(REMEMBERED);
+        }
         self.in_flight[index] += 1;
-        self.picks[id] = index;
         self.engines[index].push(job);
     }
 
-    fn ours(&mut self, id: usize, request: Request) -> usize {
+    fn ours(&mut self, id: usize, request: &Request) -> Option<usize> {
         let pool = self.pool.as_ref().expect("our policies have a pool");
         let now = self.epoch + Duration::from_secs_f64(request.at);
         let noise = (ESTIMATE * normal(&mut self.rng)).exp();
-        let prompt_tokens = (f64::from(request.prompt) * noise) as u32;
-        let chain = text(request.session, request.prompt);
+        let prompt_tokens = (f64::from(request.prompt()) * noise) as u32;
+        let chain = chain(&request.pieces);
         let ask = Ask {
             model: "bed",
             prompt_tokens,
             stream: true,
+            policy: Some(self.run.fleet.policy()),
             blocks: chain.blocks(),
             block_tokens: chain.block_tokens(prompt_tokens),
             ..Ask::default()
         };
-        let pick = pick(pool, &ask, now, &mut self.rng).expect("engines are ready and large enough");
+        let pick = pick(pool, &ask, now, &mut self.rng).ok()?;
         let index = pool.peek().find(pick.endpoints[0]).expect("a pick is of the snapshot").0 as usize;
         let mut outcome = pick.outcome;
         if !self.run.first_bytes {
             outcome.first_byte(now + Duration::from_millis(3));
         }
         self.outcomes[id] = Some(outcome);
-        index
+        Some(index)
     }
-
-    fn report(self) -> Report {
-        let mut picks = vec![0; self.engines.len()];
-        let (mut ttft, mut total) = (Vec::new(), Vec::new());
-        for (id, request) in self.run.requests.iter().enumerate() {
-            if request.at >= self.run.warm_up {
-                ttft.push(self.first[id] - request.at);
-                total.push(self.end[id] - request.at);
-                picks[self.picks[id]] += 1;
-            }
-        }
-        Report { ttft: Quantiles::of(ttft), total: Quantiles::of(total), picks }
-    }
-}
-
-/// The prompt of `tokens` tokens of a session: each of its prompts begins with those before.
-fn text(session: u32, tokens: u32) -> Chain {
-    let (text, bytes) = (session.to_le_bytes().repeat(BLOCK / 4), tokens as usize * TOKEN_BYTES);
-    let mut chain = Chain::new(&[b"bed"], bytes);
-    (0..bytes / BLOCK).for_each(|_| chain.push(&text));
-    chain.push(&text[..bytes % BLOCK]);
-    chain
 }
 
 /// Requests of `shape` per second that the engines of `fleet` end when each has always enough of them.
 #[must_use]
-pub fn capacity(fleet: &[Speeds], shape: Shape) -> f64 {
+pub fn capacity(fleet: &Fleet, shape: Shape) -> f64 {
     const COUNT: usize = 600;
     let requests = trace(shape, 1.0, COUNT, 99);
     let one = |speeds: &Speeds| {
         let mut engine = Engine::new(*speeds);
-        for (id, request) in requests.iter().enumerate() {
-            let Request { session, prompt, output, .. } = *request;
-            engine.push(Job { id, at: 0.0, session, prompt, shared: 0, output });
-        }
+        let jobs = requests.iter().enumerate().map(|(id, request)| {
+            // As if nobody had asked before.
+            let own = super::content::Piece::after(None, id as u64, request.prompt());
+            Job::new(id, &Request::new(0.0, vec![own], id as u64, request.output()))
+        });
+        let jobs: Vec<Job> = jobs.filter(|job| engine.takes(job)).collect();
+        let count = jobs.len();
+        jobs.into_iter().for_each(|job| engine.push(job));
         let mut happened = Vec::new();
-        while happened.iter().filter(|event| matches!(event, Happened::Ended(..))).count() < COUNT {
+        while happened.iter().filter(|event| matches!(event, Happened::Ended(..))).count() < count {
             let next = engine.next();
             engine.advance(next, &mut happened);
         }
-        COUNT as f64 / engine.now()
+        if count == 0 { 0.0 } else { count as f64 / engine.now() }
     };
-    fleet.iter().map(one).sum()
+    fleet.speeds().iter().map(one).sum()
 }

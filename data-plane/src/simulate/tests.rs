@@ -1,11 +1,11 @@
+use proptest::prelude::*;
+
 use super::*;
 
-const FLEET: [Speeds; 3] = [Speeds::H100, Speeds::A100, Speeds::L40S];
-
 fn play(shape: Shape, load: f64, count: usize, policy: Policy, first_bytes: bool) -> Report {
-    let requests = trace(shape, capacity(&FLEET, shape) * load, count, 1);
-    let (requests, seed, warm_up, kv_shown, change) = (&requests[..], 1, 60.0, true, None);
-    run(&Run { fleet: &FLEET, requests, policy, seed, warm_up, first_bytes, kv_shown, change })
+    let fleet = Fleet::three();
+    let requests = trace(shape, capacity(&fleet, shape) * load, count, 1);
+    run(&Run { warm_up: 60.0, first_bytes, ..Run::new(&fleet, &requests, policy, 1) })
 }
 
 #[test]
@@ -19,20 +19,9 @@ fn runs_are_a_function_of_their_seed() {
 /// One request at a time takes what the constants say.
 #[test]
 fn an_idle_engine_takes_its_constants() {
-    let requests = [Request { at: 1.0, session: 0, prompt: 1_000, shared: 0, output: 101 }];
-    let fleet = [Speeds::H100];
-    let (policy, seed, warm_up) = (Policy::Random, 1, 0.0);
-    let bed = Run {
-        fleet: &fleet,
-        requests: &requests,
-        policy,
-        seed,
-        warm_up,
-        first_bytes: true,
-        kv_shown: true,
-        change: None,
-    };
-    let report = run(&bed);
+    let requests = [Request::new(1.0, vec![Piece::after(None, 0, 1_000)], 0, 101)];
+    let fleet = Fleet::of(&[("nvidia-h100-80gb", Speeds::H100)], &[]);
+    let report = run(&Run::new(&fleet, &requests, Policy::Random, 1));
     assert!((report.ttft.p50 - 0.280).abs() < 1e-6, "{report:?}");
     assert!((report.total.p50 - 0.280 - 1.2).abs() < 1e-6, "{report:?}");
 }
@@ -48,14 +37,14 @@ fn traces_follow_their_shapes() {
             values.sort_unstable();
             f64::from(values[values.len() / 2])
         };
-        assert!((median(|r| r.prompt) / f64::from(prompt) - 1.0).abs() < 0.05, "{shape:?}");
-        assert!((median(|r| r.output) / f64::from(output) - 1.0).abs() < 0.12, "{shape:?}");
+        assert!((median(Request::prompt) / f64::from(prompt) - 1.0).abs() < 0.05, "{shape:?}");
+        assert!((median(Request::output) / f64::from(output) - 1.0).abs() < 0.12, "{shape:?}");
         let rate = 8_000.0 / requests.last().unwrap().at;
         assert!((rate / 5.0 - 1.0).abs() < 0.12, "{shape:?}: {rate}");
         assert!(requests.windows(2).all(|pair| pair[0].at <= pair[1].at));
-        assert!(requests.iter().all(|r| r.shared < r.prompt && r.prompt > 0 && r.output > 0));
+        assert!(requests.iter().all(|r| r.pieces.iter().all(|p| p.tokens > 0) && r.output() > 0));
     }
-    let shared: u32 = trace(Shape::Mooncake, 5.0, 8_000, 7).iter().filter(|r| r.shared > 0).count() as u32;
+    let shared = trace(Shape::Mooncake, 5.0, 8_000, 7).iter().filter(|r| r.pieces.len() > 1).count();
     assert!(shared > 2_000, "{shared} of 8000 continue a session");
 }
 
@@ -90,21 +79,52 @@ fn wrong_seeds_are_learned_within_a_minute() {
 #[test]
 fn an_engine_that_slows_down_loses_its_traffic() {
     let requests = trace(Shape::AzureConversation, 1.2, 1_200, 3);
+    let fleet = Fleet::three();
     let bed = |change| {
-        let (requests, policy, seed) = (&requests[..], Policy::Ours(Seeds::Right), 1);
-        run(&Run {
-            fleet: &FLEET,
-            requests,
-            policy,
-            seed,
-            warm_up: 400.0,
-            first_bytes: true,
-            kv_shown: true,
-            change,
-        })
+        let usual = Run::new(&fleet, &requests, Policy::Ours(Seeds::Right), 1);
+        run(&Run { warm_up: 400.0, change, ..usual })
     };
     let (before, after) = (bed(None), bed(Some((300.0, 0, Speeds::L40S))));
     let share = |report: &Report| report.picks[0] as f64 / report.picks.iter().sum::<usize>() as f64;
     assert!(share(&before) > 0.6, "{before:?}");
     assert!(share(&after) < 0.35, "{after:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Every request ends once, or is refused because its endpoint cannot hold it; caches, slots and bursts or not.
+    #[test]
+    fn no_request_is_lost(
+        requests in prop::collection::vec((0_u32..4_000, 0_u64..6, 1_u32..90_000, 1_u32..300), 1..60),
+        seed in any::<u64>(),
+        policy in 0_usize..8,
+    ) {
+        let policy = [
+            Policy::Random,
+            Policy::RoundRobin,
+            Policy::LeastRequest,
+            Policy::PrefixOnly,
+            Policy::ScorerSum,
+            Policy::Ours(Seeds::Wrong),
+            Policy::Known,
+            Policy::Clairvoyant,
+        ][policy];
+        let mut at: Vec<u32> = requests.iter().map(|(at, ..)| *at).collect();
+        at.sort_unstable();
+        let request = |((id, at), (_, tenant, prompt, output)): ((u64, &u32), &(u32, u64, u32, u32))| {
+            let common = Piece::after(None, *tenant, 500);
+            let own = Piece::after(Some(&common), 100 + id, *prompt);
+            Request::new(f64::from(*at) / 1e3, vec![common, own], id, *output)
+        };
+        let requests: Vec<Request> = (0..).zip(&at).zip(&requests).map(request).collect();
+        let small = |speeds| Speeds { kv: 60_000, slots: 3, ..speeds };
+        let fleet = Fleet::of(&[("nvidia-h100-80gb", small(Speeds::H100)), ("nvidia-l4", small(Speeds::L40S))], &[]);
+        let report = run(&Run::new(&fleet, &requests, policy, seed));
+        let too_large = requests.iter().filter(|r| r.prompt() + r.output() > 60_000).count();
+        prop_assert_eq!(report.ended + report.refused, requests.len());
+        prop_assert!(report.refused >= too_large);
+        prop_assert_eq!(report.picks.iter().sum::<usize>(), report.ended);
+        prop_assert!(report.classes.values().all(|class| class.busy <= 1.0 + 1e-9 && class.slots <= 1.0 + 1e-9));
+    }
 }

@@ -1,4 +1,7 @@
-//! Requests with their times, drawn from the shape of a published trace.
+//! Requests with their times, drawn from the shape of a published trace. Synthetic: only lengths, gaps and the share of
+//! continued sessions are the trace's.
+
+use super::content::{Piece, Request};
 
 /// Sessions that a request may continue.
 const OPEN_SESSIONS: usize = 64;
@@ -16,21 +19,6 @@ pub enum Shape {
     /// Mooncake conversation: prompts p50 6909, p90 27367; answers p50 350, p90 597; a third of the tokens shared with
     /// an earlier request of the session.
     Mooncake,
-}
-
-/// One request.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Request {
-    /// Seconds from the start.
-    pub at: f64,
-    /// Requests of a session share their beginning.
-    pub session: u32,
-    /// Tokens of the prompt.
-    pub prompt: u32,
-    /// The first of them that it shares with the session's request before.
-    pub shared: u32,
-    /// Tokens of the answer.
-    pub output: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -99,25 +87,32 @@ pub fn trace(shape: Shape, rate: f64, count: usize, seed: u64) -> Vec<Request> {
     let (prompts, outputs) = shape.lengths();
     let form = shape.burstiness().powi(-2);
     let mut at = 0.0;
-    let mut sessions: Vec<(u32, u32)> = Vec::new();
+    let mut sessions: Vec<(u64, Vec<Piece>)> = Vec::new();
     let mut request = |index: usize| {
         at += gamma(form, &mut rng) / form / rate;
         let (prompt, output) = (prompts.draw(&mut rng), outputs.draw(&mut rng));
-        let (mut session, mut shared) = (index as u32, 0);
+        let (mut session, mut pieces) = (index as u64, Vec::new());
         if rng.f64() < shape.continues() && !sessions.is_empty() {
-            let (open, length) = sessions[rng.usize(..sessions.len())];
-            if length < prompt {
-                (session, shared) = (open, length);
+            let (open, before) = &sessions[rng.usize(..sessions.len())];
+            if tokens(before) < prompt {
+                (session, pieces) = (*open, before.clone());
             }
         }
+        let rest = prompt - tokens(&pieces);
+        pieces.push(Piece::after(pieces.last(), index as u64, rest));
+        let request = Request::new(at, pieces, index as u64, output);
         sessions.retain(|(open, _)| *open != session);
-        sessions.push((session, prompt + output));
+        sessions.push((session, request.pieces.iter().copied().chain([request.answer]).collect()));
         if sessions.len() > OPEN_SESSIONS {
             sessions.remove(0);
         }
-        Request { at, session, prompt, shared, output }
+        request
     };
     (0..count).map(&mut request).collect()
+}
+
+fn tokens(pieces: &[Piece]) -> u32 {
+    pieces.iter().map(|piece| piece.tokens).sum()
 }
 
 /// Standard normal, by Box and Muller.

@@ -5,7 +5,7 @@ use std::{pin::Pin, time::Duration};
 use anyhow::{Result, ensure};
 
 use super::{
-    bench, change, cluster, context::Context, extproc, figure::Figure, guide, path, scrape, weights,
+    bench, change, cluster, context::Context, extproc, figure::Figure, guide, path, scrape, simulate, weights,
 };
 
 type Measuring<'a> = Pin<Box<dyn Future<Output = Result<Vec<Figure>>> + 'a>>;
@@ -63,6 +63,12 @@ pub static ALL: &[Measurement] = &[
         figures: change::NAMES,
         deadline: minutes(4),
         measure: |context| Box::pin(change::measure(context)),
+    },
+    Measurement {
+        name: "simulate",
+        figures: simulate::NAMES,
+        deadline: minutes(5),
+        measure: |context| Box::pin(simulate::measure(context)),
     },
     Measurement {
         name: "cluster",

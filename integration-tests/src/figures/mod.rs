@@ -1,7 +1,7 @@
 //! Measures the product: every figure that the documentation names, each beside what it has to be compared with.
 //!
 //! ```text
-//! catalog ─▶ guide · weights · extproc · scrape · path · change · cluster · bench ─▶ Figure ─▶ stdout, results
+//! catalog ─▶ guide · weights · extproc · scrape · path · change · simulate · cluster · bench ─▶ Figure ─▶ stdout, results
 //!               └─ installation, manifests, tier, page_server (what is measured)   └─ closed_loop, process, samples (how)
 //! ```
 //!
@@ -27,6 +27,7 @@ mod process;
 mod results;
 mod samples;
 mod scrape;
+mod simulate;
 mod tier;
 mod weights;
 
