@@ -13,6 +13,7 @@ pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod events;
 pub mod extproc;
 pub mod flow;
 pub mod learned;

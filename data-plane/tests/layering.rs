@@ -13,7 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // The core: synchronous, no I/O. (`pool::source` and `scrape` are the edges that feed it.)
     ("accelerator", &[]),
     ("flow", &["accelerator", "metrics", "picker", "pool"]),
-    ("outcome", &["accelerator", "picker", "pool"]),
+    ("outcome", &["accelerator", "picker", "pool", "prefix"]),
     ("picker", &["accelerator", "outcome", "pool", "prefix"]),
     ("pool", &["accelerator", "prefix", "tls"]),
     ("prefix", &[]),
@@ -22,10 +22,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("simulate", &["accelerator", "outcome", "picker", "pool", "prefix"]),
     // Edges.
     ("scrape", &["accelerator", "pool"]),
+    ("events", &["pool", "prefix"]),
     ("extproc", &["accelerator", "flow", "metrics", "outcome", "picker", "pool", "prefix", "request", "tls"]),
     ("learned", &["accelerator", "pool"]),
     ("admin", &["extproc", "pool"]),
-    ("app", &["admin", "cli", "config", "extproc", "learned", "metrics", "pool", "scrape", "tasks", "tls"]),
+    ("app", &["admin", "cli", "config", "events", "extproc", "learned", "metrics", "pool", "scrape", "tasks", "tls"]),
     ("cli", &["config", "flow", "pool", "telemetry"]),
     ("config", &["cli", "extproc", "flow", "pool", "tls"]),
     ("metrics", &[]),
@@ -41,6 +42,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tonic", &["pool", "tls"]),
     ("proto", &["pool", "simulate"]),
     ("axum", &["admin", "app"]),
+    ("rmp_serde", &["events"]),
 ];
 
 fn source_files(dir: &Path, found: &mut Vec<PathBuf>) {

@@ -90,6 +90,7 @@ pub fn decide(
     };
     let chain = chain(&found, model, question.body);
     let block_tokens = chain.block_tokens(prompt_tokens);
+    let ids = if pool.precise().in_use() { found.prompt.ids(question.body) } else { Vec::new() };
     let ask = Ask {
         model,
         prompt_tokens,
@@ -102,6 +103,8 @@ pub fn decide(
         blocks: chain.blocks(),
         role: Role::Serve,
         block_tokens,
+        tokens: &ids,
+        salt: found.salt(),
     };
     let mut pick = picker::pick(pool, &ask, now, rng).map_err(|refusal| match refusal {
         Refusal::NotSynced => Undecided::Unavailable(refusal.to_string()),

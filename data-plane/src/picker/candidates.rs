@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crate::pool::{Endpoint, Role, Snapshot};
 use crate::prefix::Matches;
+use crate::prefix::precise::Runs;
 
 use super::aim::Aim;
 use super::ask::{Ask, Need, SubsetEntry};
@@ -61,7 +62,8 @@ pub(super) fn collect(
     need: &Need,
     now: Instant,
 ) -> Result<(), Refusal> {
-    let Scratch { indices, candidates, matches } = scratch;
+    let Scratch { indices, candidates, matches, runs } = scratch;
+    let prefix = (&*matches, &*runs);
     candidates.clear();
     let mut counts = Counts::default();
     let aim = Aim::of(ask);
@@ -71,14 +73,14 @@ pub(super) fn collect(
                 if snapshot.role(index) != ask.role {
                     continue;
                 }
-                counts.offer(candidates, matches, index as u32, endpoint, (need, &aim), now);
+                counts.offer(candidates, prefix, index as u32, endpoint, (need, &aim), now);
             }
         }
         Some(subset) => {
             in_subset(snapshot, subset, indices);
             for index in indices.iter().filter(|index| snapshot.role(**index as usize) == ask.role) {
                 let endpoint = &snapshot.endpoints[*index as usize];
-                counts.offer(candidates, matches, *index, endpoint, (need, &aim), now);
+                counts.offer(candidates, prefix, *index, endpoint, (need, &aim), now);
             }
         }
     }
@@ -107,7 +109,7 @@ impl Counts {
     fn offer(
         &mut self,
         candidates: &mut Vec<Candidate>,
-        matches: &Matches,
+        (matches, runs): (&Matches, &Runs),
         index: u32,
         endpoint: &Endpoint,
         (need, aim): (&Need, &Aim<'_>),
@@ -124,7 +126,7 @@ impl Counts {
         }
         let load = endpoint.slot.load(now);
         let held_tokens = need.held(matches, &endpoint.slot);
-        let cached_tokens = need.cached(held_tokens, &endpoint.slot);
+        let cached_tokens = need.cached(held_tokens, &endpoint.slot, runs);
         let profile = endpoint.profile();
         let parts = cost::parts(&profile, &load, &need.at(cached_tokens));
         let device = (endpoint.accelerator.as_str(), endpoint.calibration.key().count);

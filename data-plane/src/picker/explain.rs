@@ -12,6 +12,7 @@ use super::ask::{Ask, Need};
 use super::cost::{self, Parts};
 use crate::accelerator::policy;
 use crate::prefix::Matches;
+use crate::prefix::precise::Runs;
 
 /// What the picker thinks of one endpoint for one request.
 #[derive(Clone, Debug)]
@@ -58,6 +59,8 @@ pub fn explain(pool: &Pool, ask: &Ask<'_>, now: Instant) -> Vec<Explained> {
     let need = Need::of(ask, &snapshot.usual);
     let mut matches = Matches::default();
     pool.prefixes().lookup(ask.blocks, &mut matches);
+    let mut runs = Runs::default();
+    pool.precise().lookup(&ask.token_prompt(), &mut runs);
     let holds = |endpoint: &Endpoint| {
         let adapters = endpoint.slot.adapters();
         need.adapter.zip(adapters.as_deref()).is_some_and(|(id, held)| held.runs(id) || held.awaits(id))
@@ -69,7 +72,7 @@ pub fn explain(pool: &Pool, ask: &Ask<'_>, now: Instant) -> Vec<Explained> {
         .enumerate()
         .map(|(index, endpoint)| {
             let load = endpoint.slot.load(now);
-            let cached_tokens = need.cached(need.held(&matches, &endpoint.slot), &endpoint.slot);
+            let cached_tokens = need.cached(need.held(&matches, &endpoint.slot), &endpoint.slot, &runs);
             let mut parts = cost::parts(&endpoint.profile(), &load, &need.at(cached_tokens));
             if let Some(adapter) = need.adapter.filter(|_| is_adapter) {
                 parts.adapter = cost::adapter(endpoint.slot.adapters().as_deref(), adapter);

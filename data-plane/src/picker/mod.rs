@@ -30,6 +30,7 @@ use smallvec::SmallVec;
 use crate::outcome::{Expected, InflightGuard, Outcome};
 use crate::pool::{Pool, Snapshot, Work};
 use crate::prefix::Matches;
+use crate::prefix::precise::{Runs, Trust};
 
 pub use ask::{Ask, SubsetEntry, expected_output};
 pub use cost::Parts;
@@ -53,6 +54,7 @@ struct Scratch {
     indices: Vec<u32>,
     candidates: Vec<Candidate>,
     matches: Matches,
+    runs: Runs,
 }
 
 /// Where a request goes.
@@ -87,6 +89,7 @@ fn pick_in(
 ) -> Result<Pick, Refusal> {
     let need = Need::of(ask, &snapshot.usual);
     pool.prefixes().lookup(ask.blocks, &mut scratch.matches);
+    pool.precise().lookup(&ask.token_prompt(), &mut scratch.runs);
     let mut repicks = 0;
     loop {
         candidates::collect(scratch, snapshot, ask, &need, now)?;
@@ -125,7 +128,11 @@ fn pick_in(
             at_once: choice.at_once,
             stream: ask.stream,
         };
-        let outcome = Outcome::new(Arc::clone(pool), guard, now, expected).expecting(choice.held_tokens);
+        let mut outcome = Outcome::new(Arc::clone(pool), guard, now, expected).expecting(choice.held_tokens);
+        if let Some(mirror) = endpoint.slot.mirror().filter(|mirror| mirror.trust() > Trust::Off) {
+            let keys = scratch.runs.keys(mirror.block_size());
+            outcome.computing((!keys.is_empty()).then(|| mirror.expect(keys)));
+        }
         return Ok(Pick { endpoints, outcome, expected_ttft, cached_tokens: choice.cached_tokens });
     }
 }

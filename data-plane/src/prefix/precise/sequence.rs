@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! live(n):  n = next ─▶ Apply     n < next ─▶ Old (a replay told it)    n > next ─▶ Replay{from: next}
-//!           n not above the last live one ─▶ the engine was restarted: Lost
+//!           n not above the last live one ─▶ Restarted
 //! replayed(n): n = next ─▶ Apply  n < next ─▶ Old                       n > next ─▶ Lost (the engine kept no more)
 //! ```
 
@@ -20,6 +20,8 @@ pub enum Step {
     },
     /// What is held is not true any more: clear it, then apply the batch.
     Lost,
+    /// The same, and the engine is another process.
+    Restarted,
 }
 
 /// Numbers of batches start at 0 with the engine and have no gaps.
@@ -52,7 +54,7 @@ impl Sequence {
     pub fn live(&mut self, number: u64) -> Step {
         if self.last_live.replace(number).is_some_and(|last| number <= last) {
             *self = Self { next: number + 1, last_live: Some(number), lost: number > 0 };
-            return Step::Lost;
+            return Step::Restarted;
         }
         match number.cmp(&self.next) {
             std::cmp::Ordering::Less => Step::Old,
@@ -81,9 +83,14 @@ impl Sequence {
         self.replayed(number)
     }
 
-    /// A batch could not be read: what it said is missing.
-    pub fn unreadable(&mut self) {
+    /// Something that the engine told is missing.
+    pub fn incomplete(&mut self) {
         self.lost = true;
+    }
+
+    /// The engine's cache is empty: nothing that was missing matters.
+    pub fn emptied(&mut self) {
+        self.lost = false;
     }
 
     fn skip_to(&mut self, number: u64) -> Step {
