@@ -26,7 +26,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("extproc", &["accelerator", "flow", "metrics", "outcome", "picker", "pool", "prefix", "request", "tls"]),
     ("learned", &["accelerator", "pool"]),
     ("admin", &["extproc", "pool"]),
-    ("app", &["admin", "cli", "config", "events", "extproc", "learned", "metrics", "pool", "scrape", "tasks", "tls"]),
+    (
+        "app",
+        &[
+            "admin", "cli", "config", "events", "extproc", "learned", "metrics", "pool", "scrape", "tasks",
+            "tls",
+        ],
+    ),
     ("cli", &["config", "flow", "pool", "telemetry"]),
     ("config", &["cli", "extproc", "flow", "pool", "tls"]),
     ("metrics", &[]),

@@ -19,7 +19,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from
 /// A replay ends when nothing comes for the first, and in any case after the second.
 const REPLAY_IDLE: Duration = Duration::from_secs(2);
 const REPLAY: Duration = Duration::from_secs(30);
-/// The engine publishes nothing while it replays, so it is not asked more often than this.
+/// The engine publishes nothing while it replays, so it is not asked for gaps more often than this.
 const REPLAY_PAUSE: Duration = Duration::from_secs(10);
 /// The number that ends a replay.
 const END: u64 = u64::MAX;
@@ -93,6 +93,7 @@ impl Follow {
                 tracing::debug!(endpoint = %self.slot.address(), from, number, "KV events are missing");
                 if self.replayed_at.is_none_or(|at| at.elapsed() >= REPLAY_PAUSE) {
                     self.replay_or_tell(from).await;
+                    self.replayed_at = Some(Instant::now());
                 }
                 step = self.sequence.resume(number);
             }
@@ -120,8 +121,8 @@ impl Follow {
     }
 
     async fn replay_or_tell(&mut self, from: u64) {
-        let asked = timeout(REPLAY, self.replay(from)).await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
-        self.replayed_at = Some(Instant::now());
+        let asked =
+            timeout(REPLAY, self.replay(from)).await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
         match asked {
             Ok(()) => self.told = true,
             Err(error) => {
@@ -183,7 +184,9 @@ impl Follow {
             }
         };
         // A socket is one rank's: what another one holds is of no use here.
-        if batch.rank.is_some() && *self.rank.get_or_insert(batch.rank.unwrap_or(0)) != batch.rank.unwrap_or(0) {
+        if batch.rank.is_some()
+            && *self.rank.get_or_insert(batch.rank.unwrap_or(0)) != batch.rank.unwrap_or(0)
+        {
             self.counters.malformed.inc();
             return;
         }

@@ -73,7 +73,9 @@ fn reconcile(
     for pool in pools.all() {
         let snapshot = pool.snapshot();
         for (address, publisher) in &snapshot.publishers {
-            let Some(endpoint) = snapshot.find(*address).map(|index| snapshot.endpoint(index)) else { continue };
+            let Some(endpoint) = snapshot.find(*address).map(|index| snapshot.endpoint(index)) else {
+                continue;
+            };
             if entries.contains_key(address) {
                 continue;
             }

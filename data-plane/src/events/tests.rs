@@ -1,1 +1,4 @@
-//! x
+//! Following a publisher over real sockets, and what engines write.
+
+mod batches;
+mod sockets;

@@ -14,6 +14,9 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAcce
 
 use crate::prefix::precise::{Event, Medium, Stored, extra_of};
 
+/// Lists in lists that are read, so that a peer cannot use up the stack; extra keys of images are at 6.
+const DEPTH: usize = 32;
+
 /// What an engine tells at a time.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
@@ -30,7 +33,9 @@ pub(super) struct Decoder {
 
 impl Decoder {
     pub(super) fn decode(&mut self, payload: &[u8]) -> Result<Batch, rmp_serde::decode::Error> {
-        let raw: RawBatch = rmp_serde::from_slice(payload)?;
+        let mut reader = rmp_serde::Deserializer::from_read_ref(payload);
+        reader.set_max_depth(DEPTH);
+        let raw = RawBatch::deserialize(&mut reader)?;
         let events = raw.events.into_iter().filter_map(|told| self.event(told)).collect();
         Ok(Batch { rank: raw.rank, events })
     }
@@ -142,7 +147,10 @@ impl<'de, A: MapAccess<'de>> Values<'de> for Named<'_, A> {
 impl Fields {
     /// Takes the value of `name`; whether there was one.
     fn take<'de, V: Values<'de>>(&mut self, name: &str, mut values: V) -> Result<bool, V::Error> {
-        fn into<'de, T: Deserialize<'de>, V: Values<'de>>(to: &mut T, values: &mut V) -> Result<bool, V::Error> {
+        fn into<'de, T: Deserialize<'de>, V: Values<'de>>(
+            to: &mut T,
+            values: &mut V,
+        ) -> Result<bool, V::Error> {
             Ok(values.next()?.map(|value| *to = value).is_some())
         }
         let values = &mut values;

@@ -93,7 +93,8 @@ impl Socket {
 
     async fn frame(&mut self) -> io::Result<(u8, Vec<u8>)> {
         let flags = self.0.read_u8().await?;
-        let length = if flags & LONG == 0 { self.0.read_u8().await?.into() } else { self.0.read_u64().await? };
+        let length =
+            if flags & LONG == 0 { self.0.read_u8().await?.into() } else { self.0.read_u64().await? };
         if length > LARGEST {
             return Err(invalid("a message is too large"));
         }

@@ -69,7 +69,9 @@ fn port(text: &str) -> Result<Option<u16>, String> {
     }
     let port = match text.strip_prefix("tcp://").and_then(|rest| rest.rsplit_once(':')) {
         Some(("*" | "0.0.0.0" | "[::]" | "::", port)) => port,
-        Some(_) => return Err(format!("{text:?} names a host; write tcp://*:PORT, each Pod is connected to")),
+        Some(_) => {
+            return Err(format!("{text:?} names a host; write tcp://*:PORT, each Pod is connected to"));
+        }
         None => text,
     };
     match port.parse::<u16>() {
@@ -96,7 +98,10 @@ mod tests {
             (&[(EVENTS, "65535")], &[], 1, None),
         ] {
             let mut problems = Vec::new();
-            let ports = Ports::of(&annotations.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(), &mut problems);
+            let ports = Ports::of(
+                &annotations.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
+                &mut problems,
+            );
             let endpoint = v1::Endpoint { rank, labels: labels(pod), ..v1::Endpoint::default() };
             let found = ports.publisher(&endpoint, ip);
             let found = found.map(|at| (at.events.port(), at.replay.map(|replay| replay.port())));
@@ -106,7 +111,9 @@ mod tests {
 
     #[test]
     fn mistakes_are_told_with_the_remedy() {
-        for (value, words) in [("tcp://events.svc:5557", "tcp://*:PORT"), ("tcp://*:x", "has no port"), ("0", "has no port")] {
+        for (value, words) in
+            [("tcp://events.svc:5557", "tcp://*:PORT"), ("tcp://*:x", "has no port"), ("0", "has no port")]
+        {
             let mut problems = Vec::new();
             let ports = Ports::of(&[(EVENTS.to_owned(), value.to_owned())].into(), &mut problems);
             assert_eq!(ports, Ports::default());

@@ -48,9 +48,7 @@ impl Keys {
         keys.clear();
         let mut chain = Self::start(block_size, adapter);
         let salt = if prompt.salt.is_empty() { 0 } else { extra_of(0, prompt.salt) };
-        for (place, block) in
-            prompt.ids.chunks_exact(block_size.max(1) as usize).take(MAX_KEYS).enumerate()
-        {
+        for (place, block) in prompt.ids.chunks_exact(block_size.max(1) as usize).take(MAX_KEYS).enumerate() {
             // Engines mix the salt into the first block only.
             keys.push(chain.next(block, if place == 0 { salt } else { 0 }));
         }

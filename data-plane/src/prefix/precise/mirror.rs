@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
+use super::super::Index;
 use super::awaited::{Awaited, Coming, Number};
 use super::event::Event;
 use super::shared::Precise;
 use super::tree::Tree;
-use super::super::Index;
 
 /// How far an endpoint's mirror is its cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,7 +109,8 @@ impl Mirror {
                     let size = self.block_size();
                     let known = stored.tokens.is_empty() || size == stored.block_size;
                     // One size an endpoint: further groups of hybrid models do not count.
-                    let counts = (size == 0 || known) && self.shared.counts(stored.block_size, &stored.adapter);
+                    let counts =
+                        (size == 0 || known) && self.shared.counts(stored.block_size, &stored.adapter);
                     if !counts && !stored.tokens.is_empty() {
                         applied.dropped += stored.hashes.len() as u64;
                         continue;

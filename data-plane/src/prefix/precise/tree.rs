@@ -124,7 +124,8 @@ impl Tree {
         if self.table.len() >= room {
             return None;
         }
-        let node = Node { hash, key, parent, child: NONE, next: NONE, previous: NONE, media: 0, rooted: false };
+        let node =
+            Node { hash, key, parent, child: NONE, next: NONE, previous: NONE, media: 0, rooted: false };
         let at = self.allocate(node);
         if parent != NONE {
             let next = std::mem::replace(&mut self.nodes[parent as usize].child, at);
