@@ -198,7 +198,7 @@ impl Follow {
             self.slot.emptied();
             self.sequence.emptied();
         }
-        if applied.dropped > 0 {
+        if applied.dropped > 0 || batch.missed {
             self.sequence.incomplete();
         }
         if let Some(held) = self.slot.held().filter(|_| applied.stored_tokens > 0) {

@@ -22,6 +22,8 @@ const DEPTH: usize = 32;
 pub(super) struct Batch {
     pub(super) rank: Option<u32>,
     pub(super) events: Vec<Event>,
+    /// Blocks were stored, but of no group that attends to the whole prompt.
+    pub(super) missed: bool,
 }
 
 /// Reads the batches of one endpoint.
@@ -36,8 +38,10 @@ impl Decoder {
         let mut reader = rmp_serde::Deserializer::from_read_ref(payload);
         reader.set_max_depth(DEPTH);
         let raw = RawBatch::deserialize(&mut reader)?;
-        let events = raw.events.into_iter().filter_map(|told| self.event(told)).collect();
-        Ok(Batch { rank: raw.rank, events })
+        let stores = raw.events.iter().any(|told| told.tag == "BlockStored");
+        let events: Vec<_> = raw.events.into_iter().filter_map(|told| self.event(told)).collect();
+        let missed = stores && self.group.is_none() && !events.iter().any(|e| matches!(e, Event::Stored(_)));
+        Ok(Batch { rank: raw.rank, events, missed })
     }
 
     fn event(&mut self, told: Fields) -> Option<Event> {

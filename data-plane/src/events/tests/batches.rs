@@ -79,7 +79,7 @@ fn serde_bytes(bytes: &'static [u8]) -> impl Serialize {
 
 #[test]
 fn adapters_salts_and_images_are_what_blocks_depend_on() {
-    let extra = ((("sql"), ("salt")), (("sql"), (("image", 5))));
+    let extra = (("sql", "salt"), ("sql", ("image", 5)));
     let event = ("BlockStored", [7, 8], 6, ids(), 16, 4, "GPU", "sql", extra);
     let Event::Stored(found) = decode(&(0.0, (event,))).remove(0) else { panic!("not stored") };
     assert_eq!(found.adapter, "sql");
@@ -107,6 +107,9 @@ fn of_hybrid_models_the_group_with_the_whole_prompt_is_followed() {
         };
         batch.events.into_iter().flat_map(of).collect::<Vec<_>>()
     };
+    let none = (stored(0, "sliding_window"), ("BlockRemoved", [9]));
+    let batch = Decoder::default().decode(&rmp_serde::to_vec(&(0.0, none)).unwrap()).unwrap();
+    assert!(batch.missed && batch.events.len() == 1, "what such an engine holds is not known");
     assert_eq!(hashes(rmp_serde::to_vec(&(0.0, events)).unwrap()), [1]);
     assert_eq!(hashes(rmp_serde::to_vec(&(0.0, removed)).unwrap()), [1]);
 }

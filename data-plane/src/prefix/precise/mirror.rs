@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::super::Index;
 use super::awaited::{Awaited, Coming, Number};
-use super::event::Event;
+use super::event::{Event, Medium};
 use super::shared::Precise;
 use super::tree::Tree;
 
@@ -29,7 +29,7 @@ pub enum Trust {
 pub struct Applied {
     /// Events that were applied.
     pub events: u64,
-    /// Tokens that came to the accelerator's memory.
+    /// Tokens that came to the accelerator's memory, those of dropped blocks included.
     pub stored_tokens: u64,
     /// Blocks that could not be placed: what they follow is not known, their size or adapter is one too many, or there is
     /// no room.
@@ -120,7 +120,9 @@ impl Mirror {
                     }
                     let room = self.number.index.share();
                     let (placed, dropped) = self.tree.lock().store(stored, room, &self.number);
-                    applied.stored_tokens += placed * u64::from(stored.block_size);
+                    if stored.medium == Medium::Gpu {
+                        applied.stored_tokens += (placed + dropped) * u64::from(stored.block_size);
+                    }
                     applied.dropped += dropped;
                 }
                 Event::Removed { hashes, medium } => {

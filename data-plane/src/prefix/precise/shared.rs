@@ -11,13 +11,15 @@ use super::awaited::Number;
 use super::key::{Keys, TokenPrompt};
 use super::mirror::Mirror;
 
+/// Blocks that all endpoints together may hold, at most 100 bytes each: a thousand caches of 500,000 tokens.
+const LIMIT: usize = 32_000_000;
 /// Block sizes in use at the same time; keys are computed for each. Blocks of further sizes are not counted.
 const SIZES: usize = 4;
 /// Adapters that are told from models. Blocks of further ones are not counted.
 const ADAPTERS: usize = 4_096;
 
 /// The index. Cloning shares it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Precise(Arc<Inner>);
 
 #[derive(Debug, Default)]
@@ -44,6 +46,12 @@ pub struct Runs {
     /// Keys of the prompt, by block size.
     keys: Vec<(u32, Vec<u64>)>,
     known: bool,
+}
+
+impl Default for Precise {
+    fn default() -> Self {
+        Self::with_limit(LIMIT)
+    }
 }
 
 impl Precise {
