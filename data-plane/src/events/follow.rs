@@ -1,4 +1,11 @@
 //! One endpoint's events, from connection to connection.
+//!
+//! ```text
+//! connect ─▶ join: the last known batch is replayed and equal? ─ yes ─▶ the rest of it ─▶ live batches ─ gap ─▶ replay
+//!    ▲                     │ no, or nobody tells                                             │ end, error      │ not filled
+//!    │                     └▶ another engine: forget, replay from 0                          │                 └▶ forget
+//!    └──────────────────────────── pause, trust off ─────────────────────────────────────────┘
+//! ```
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -76,7 +83,12 @@ impl Follow {
                 pause = PAUSES.0;
             }
             sleep(pause).await;
-            pause = (pause * 2).min(PAUSES.1);
+            let next = (pause * 2).min(PAUSES.1);
+            if next == PAUSES.1 && pause < next {
+                tracing::warn!(endpoint = %self.slot.address(), events = %self.publisher.events, %error,
+                    "KV events cannot be heard; the picker estimates from what it sent, and goes on trying");
+            }
+            pause = next;
         }
     }
 
@@ -113,10 +125,13 @@ impl Follow {
             }
             return;
         }
-        let from = self.last.map_or(0, |(number, _)| number);
-        self.replay_or_tell(from).await;
-        if self.last.is_none() && from > 0 {
+        let Some((last, _)) = self.last else { return self.replay_or_tell(0).await };
+        self.replay_or_tell(last).await;
+        if self.last.is_none() {
+            self.told = false;
             self.replay_or_tell(0).await;
+        } else if !self.told {
+            self.restarted(false);
         }
     }
 

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use proto::tier::v1::{Endpoint, EndpointState, PoolName, PoolSnapshot, WatchResponse};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use zeromq::{PubSocket, RouterSocket, Socket as _, SocketRecv, SocketSend, ZmqMessage};
 
@@ -195,6 +196,40 @@ async fn a_gap_that_cannot_be_filled_clears_what_was_held() {
     engine.tells(&(0.5, (("AllBlocksCleared",),), 0), true).await;
     picker.comes_to(Trust::Complete, &PROMPT, 0).await;
     assert_eq!(engine.next, next + 1);
+}
+
+/// Passes connections on to `port`; each word on `cut` ends the open one.
+async fn passage(port: u16, cut: Arc<Notify>, tasks: &mut TaskSet) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap().port();
+    tasks.spawn("passage", async move {
+        loop {
+            let (mut from, _) = listener.accept().await?;
+            let mut to = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+            tokio::select! {
+                _ = tokio::io::copy_bidirectional(&mut from, &mut to) => {}
+                () = cut.notified() => {}
+            }
+        }
+    });
+    at
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_costs_nothing_while_the_engine_is_the_same() {
+    let mut engine = Engine::start(0, 0).await;
+    let (cut, mut tasks) = (Arc::new(Notify::new()), TaskSet::default());
+    engine.port = passage(engine.port, Arc::clone(&cut), &mut tasks).await;
+    engine.stores(10, None, &PROMPT[..2], false).await;
+    engine.stores(11, Some(10), &PROMPT[2..4], false).await;
+    let picker = Picker::start(&engine, true);
+    picker.comes_to(Trust::Complete, &PROMPT, 4).await;
+    cut.notify_one();
+    picker.comes_to(Trust::Off, &PROMPT, 4).await;
+    // What happens meanwhile is replayed.
+    engine.stores(12, Some(11), &PROMPT[4..6], false).await;
+    picker.comes_to(Trust::Complete, &PROMPT, 6).await;
+    assert_eq!((picker.counters.disconnects.get(), picker.counters.resyncs.get()), (1, 0));
 }
 
 #[tokio::test]
