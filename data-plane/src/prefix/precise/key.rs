@@ -4,6 +4,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Keys of one prompt: 131,072 tokens in blocks of 16.
 const MAX_KEYS: usize = 8_192;
+/// Tokens that are hashed at a time: the usual block.
+const PIECE: usize = 16;
 
 /// A prompt whose tokens are known.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,9 +39,13 @@ impl Keys {
 
     /// The key of the next block, of `tokens` and whatever `extra` stands for.
     pub fn next(&mut self, tokens: &[u32], extra: u64) -> u64 {
-        let mut bytes: smallvec::SmallVec<[u8; 256]> = smallvec::SmallVec::with_capacity(4 * tokens.len());
-        tokens.iter().for_each(|token| bytes.extend_from_slice(&token.to_le_bytes()));
-        self.last = xxh3_64_with_seed(&bytes, self.last ^ extra);
+        self.last ^= extra;
+        for piece in tokens.chunks(PIECE) {
+            let mut bytes = [0; 4 * PIECE];
+            let places = bytes.chunks_exact_mut(4);
+            places.zip(piece).for_each(|(place, token)| place.copy_from_slice(&token.to_le_bytes()));
+            self.last = xxh3_64_with_seed(&bytes[..4 * piece.len()], self.last);
+        }
         self.last
     }
 
