@@ -25,6 +25,17 @@
 //!
 //! Any number of endpoints holds a block. Hashes that share a key (images on engines that do not tell extra keys) count
 //! as one block.
+//!
+//! # Figures
+//! `BLOCKS=1000000 cargo bench -p signalbox-data-plane --bench prefix -- precise` (10 million without `BLOCKS`), blocks of
+//! 16 tokens of 100 endpoints, CPU time, two busy cores:
+//!
+//! | | 1 million | 10 million |
+//! |---|---|---|
+//! | bytes a block | 75 | 83 |
+//! | look up a prompt of 64 KB of token ids (16,384 tokens, 1,024 blocks), held | 90 us | 82 us |
+//! | the same, held by nobody: nearly all of it is hashing the tokens | 88 us | 88 us |
+//! | take in 1,024 blocks stored and 1,024 removed | 0.73 ms | 1.12 ms |
 
 mod awaited;
 mod event;
