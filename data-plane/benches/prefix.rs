@@ -1,6 +1,7 @@
 //! The prefix index with ten million blocks: memory, lookups that miss all caches, and what a request costs.
 //!
-//! `cargo bench -p signalbox-data-plane --bench prefix`. Prints bytes a block (resident memory) once.
+//! `cargo bench -p signalbox-data-plane --bench prefix`. Prints bytes a block (resident memory) once. The precise index
+//! alone: `-- precise`; with a million blocks: `BLOCKS=1000000` before it.
 
 #![expect(clippy::print_stderr, reason = "a bench tells its figures")]
 
@@ -11,6 +12,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use data_plane::prefix::precise::{Event, Medium, Mirror, Precise, Runs, Stored, TokenPrompt};
 use data_plane::prefix::{BLOCK, Chain, Held, Index, Matches};
 
 const BLOCKS: usize = 10_000_000;
@@ -98,6 +100,77 @@ fn index(c: &mut Criterion) {
     group.finish();
 }
 
+/// Tokens of a prompt of 64 KB, and blocks of 16 of them.
+const TOKENS: usize = 16_384;
+const ENGINE_BLOCK: usize = 16;
+
+fn tokens(number: usize) -> Vec<u32> {
+    let mut rng = fastrand::Rng::with_seed(number as u64);
+    (0..TOKENS).map(|_| rng.u32(..128_000)).collect()
+}
+
+/// Prompt `number`, as an engine tells that it stored it.
+fn stores(number: usize) -> Event {
+    let mut rng = fastrand::Rng::with_seed(!number as u64);
+    Event::Stored(Stored {
+        hashes: (0..TOKENS / ENGINE_BLOCK).map(|_| rng.u64(..)).collect(),
+        parent: None,
+        tokens: tokens(number),
+        block_size: ENGINE_BLOCK as u32,
+        adapter: String::new(),
+        extra: Vec::new(),
+        medium: Medium::Gpu,
+    })
+}
+
+fn goes(number: usize) -> Event {
+    let Event::Stored(Stored { hashes, medium, .. }) = stores(number) else { unreachable!("it is stored") };
+    Event::Removed { hashes, medium }
+}
+
+/// What engines tell: bytes a block, lookups, events.
+fn precise(c: &mut Criterion) {
+    let blocks = std::env::var("BLOCKS").ok().and_then(|blocks| blocks.parse().ok()).unwrap_or(BLOCKS);
+    let prompts = blocks / (TOKENS / ENGINE_BLOCK);
+    let before = resident();
+    let index = Precise::with_limit(2 * blocks);
+    let mirrors: Vec<Mirror> = (0..ENDPOINTS).filter_map(|_| index.mirror()).collect();
+    for number in 0..prompts {
+        mirrors[number % ENDPOINTS].apply(&[stores(number)]);
+    }
+    let count: usize = mirrors.iter().map(Mirror::len).sum();
+    eprintln!("precise: {count} blocks, {:.1} bytes each", (resident() - before) as f64 / count as f64);
+    let mut runs = Runs::default();
+    let mut rng = fastrand::Rng::with_seed(1);
+    let mut group = c.benchmark_group("precise");
+    let known: Vec<_> = (0..500).map(|_| tokens(rng.usize(0..prompts))).collect();
+    let mut next = known.iter().cycle();
+    group.bench_function("lookup-64KB-held", |b| {
+        cpu_time::iter(b, || {
+            let ids = next.next().expect("a cycle never ends");
+            index.lookup(&TokenPrompt { ids, ..TokenPrompt::default() }, &mut runs);
+        });
+    });
+    let unknown: Vec<_> = (0..500).map(|number| tokens(prompts + number)).collect();
+    let mut next = unknown.iter().cycle();
+    group.bench_function("lookup-64KB-unknown", |b| {
+        cpu_time::iter(b, || {
+            let ids = next.next().expect("a cycle never ends");
+            index.lookup(&TokenPrompt { ids, ..TokenPrompt::default() }, &mut runs);
+        });
+    });
+    // 1,024 blocks come and go again.
+    let events: Vec<_> = (0..200).map(|n| [stores(2 * prompts + n), goes(2 * prompts + n)]).collect();
+    let mut next = events.iter().zip(mirrors.iter().cycle()).cycle();
+    group.bench_function("apply-1024-stored-and-removed", |b| {
+        cpu_time::iter(b, || {
+            let (events, mirror) = next.next().expect("a cycle never ends");
+            mirror.apply(events)
+        });
+    });
+    group.finish();
+}
+
 /// Hashes are their own hash.
 #[derive(Default)]
 struct Same(u64);
@@ -140,5 +213,5 @@ fn other_maps(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, index, other_maps);
+criterion_group!(benches, index, precise, other_maps);
 criterion_main!(benches);

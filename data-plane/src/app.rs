@@ -17,6 +17,7 @@ use crate::admin::{self, Admin};
 use crate::cli::Args;
 use crate::config::{Config, Source};
 use crate::decisions::DecisionCollector;
+use crate::events::{self, EventCounters};
 use crate::extproc::connection::Service;
 use crate::extproc::health::Health;
 use crate::extproc::lane::Lanes;
@@ -122,6 +123,13 @@ async fn start(config: Config, health: &Health, tasks: &mut TaskSet) -> anyhow::
     start_source(source, &pools, tasks);
     let readiness = (health.clone(), pools.clone());
     tasks.spawn("readiness", async move { follow(readiness.0, readiness.1).await });
+    let counters = EventCounters::default();
+    metrics.extend(|registry| counters.register(registry));
+    let followed = pools.clone();
+    tasks.spawn("kv-events", async move {
+        events::run(followed, counters).await;
+        Ok(())
+    });
     tasks.spawn("scrape", async move {
         scrape::run(pools, ScrapeConfig::default(), scraped).await;
         Ok(())

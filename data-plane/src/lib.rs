@@ -14,6 +14,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod decisions;
+pub mod events;
 pub mod extproc;
 pub mod flow;
 pub mod learned;

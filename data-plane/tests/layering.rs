@@ -14,7 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("accelerator", &[]),
     ("decisions", &["outcome", "picker", "pool"]),
     ("flow", &["accelerator", "metrics", "picker", "pool"]),
-    ("outcome", &["accelerator", "picker", "pool"]),
+    ("outcome", &["accelerator", "picker", "pool", "prefix"]),
     ("picker", &["accelerator", "outcome", "pool", "prefix"]),
     ("pool", &["accelerator", "prefix", "tls"]),
     ("prefix", &[]),
@@ -38,6 +38,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "tls",
         ],
     ),
+    ("events", &["pool", "prefix"]),
     ("learned", &["accelerator", "pool"]),
     ("admin", &["decisions", "extproc", "pool"]),
     (
@@ -47,6 +48,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "cli",
             "config",
             "decisions",
+            "events",
             "extproc",
             "learned",
             "metrics",
@@ -71,6 +73,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tonic", &["pool", "tls"]),
     ("proto", &["pool", "simulate"]),
     ("axum", &["admin", "app"]),
+    ("rmp_serde", &["events"]),
 ];
 
 fn source_files(dir: &Path, found: &mut Vec<PathBuf>) {

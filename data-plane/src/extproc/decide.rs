@@ -119,6 +119,7 @@ pub fn decide(
     };
     let chain = chain(&found, model, question.body);
     let block_tokens = chain.block_tokens(prompt_tokens);
+    let ids = if pool.precise().in_use() { found.prompt.ids(question.body) } else { Vec::new() };
     let ask = Ask {
         model,
         prompt_tokens,
@@ -131,6 +132,8 @@ pub fn decide(
         blocks: chain.blocks(),
         role: Role::Serve,
         block_tokens,
+        tokens: &ids,
+        salt: found.salt(),
     };
     let mut explanation = Explanation::of(recording.want(now));
     let mut pick = match picker::pick_explained(pool, &ask, now, rng, &mut explanation) {

@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use crate::pool::Pool;
+use crate::prefix::precise::Coming;
 
 pub(crate) use guard::InflightGuard;
 
@@ -68,6 +69,8 @@ pub struct Outcome {
     held_tokens: u32,
     /// Blocks of the prompt, and their tokens.
     sent: (Vec<u64>, f32),
+    /// The prompt counts as held while it is computed.
+    coming: Option<Coming>,
     first_byte_at: Option<Instant>,
     /// The first byte came when a first token may.
     first_token: bool,
@@ -87,6 +90,7 @@ impl Outcome {
             expected,
             held_tokens: 0,
             sent: (Vec::new(), 0.0),
+            coming: None,
             first_byte_at: None,
             first_token: false,
             elsewhere: false,
@@ -105,6 +109,11 @@ impl Outcome {
     /// them, too. Kept until the first byte.
     pub fn sent(&mut self, blocks: Vec<u64>, block_tokens: f32) {
         self.sent = (blocks, block_tokens);
+    }
+
+    /// The pick computes the prompt, which counts as held there until the first byte. Then its engine tells.
+    pub(crate) fn computing(&mut self, coming: Option<Coming>) {
+        self.coming = coming;
     }
 
     /// Another endpoint computes the prompt: nothing is to be computed here, and the first byte says nothing.
@@ -131,6 +140,7 @@ impl Outcome {
             return;
         }
         self.moved = true;
+        self.coming = None;
         self.guard.slot().errored(self.seen);
         match self.pool.slot(address) {
             Some(slot) => {
@@ -159,6 +169,7 @@ impl Outcome {
         self.first_byte_at = Some(now);
         self.guard.answered();
         self.sent.0 = Vec::new();
+        self.coming = None;
         let seconds = now.saturating_duration_since(self.picked_at).as_secs_f32();
         let ratio = seconds / self.expected.ttft.max(1e-3);
         if ratio >= TOO_SOON && !self.elsewhere {

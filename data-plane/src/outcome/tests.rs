@@ -26,6 +26,8 @@ const ASK: Ask<'static> = Ask {
     wishes: None,
     blocks: &[],
     block_tokens: 0.0,
+    tokens: &[],
+    salt: b"",
 };
 
 #[test]

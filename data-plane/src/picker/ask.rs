@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use crate::accelerator::{Policy, Usual, Wishes};
 use crate::pool::{Adapters, Role, Slot};
 use crate::prefix::Matches;
+use crate::prefix::precise::{Mirror, Runs, TokenPrompt, Trust};
 
 /// One request, as far as the choice of endpoint depends on it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,6 +32,17 @@ pub struct Ask<'a> {
     pub blocks: &'a [u64],
     /// Prompt tokens of each of `blocks`.
     pub block_tokens: f32,
+    /// The prompt's tokens, where the request names them; empty otherwise.
+    pub tokens: &'a [u32],
+    /// The prompt's cache salt; empty for none.
+    pub salt: &'a [u8],
+}
+
+impl<'a> Ask<'a> {
+    /// The prompt as engines see it.
+    pub(super) fn token_prompt(&self) -> TokenPrompt<'a> {
+        TokenPrompt { ids: self.tokens, model: self.model, salt: self.salt }
+    }
 }
 
 /// One endpoint, or all ports of an address.
@@ -81,13 +93,21 @@ impl Need {
         if run == 0 { 0 } else { (run as f32 * self.block_tokens) as u32 }
     }
 
-    /// Of `held` tokens, those that `slot` is expected to have in its cache: whole blocks of its engine, as far as
-    /// it kept what it should, and never the whole prompt (engines compute the last token to have an output).
-    pub(super) fn cached(&self, held: u32, slot: &Slot) -> u32 {
-        if held == 0 {
+    /// Tokens that `slot` is expected to have in its cache: what its engine says where that is known, else those of
+    /// `held` that it kept, as far as it usually does. Whole blocks of its engine, and never the whole prompt (engines
+    /// compute the last token to have an output).
+    pub(super) fn cached(&self, held: u32, slot: &Slot, runs: &Runs) -> u32 {
+        let trust = |mirror: &Mirror| if runs.is_known() { mirror.trust() } else { Trust::Off };
+        let (trust, told) = slot.mirror().map_or((Trust::Off, 0), |m| (trust(m), runs.tokens(m)));
+        if held == 0 && told == 0 {
             return 0;
         }
-        let kept = slot.held().map_or(0.0, |blocks| blocks.yields() * held as f32) as u32;
+        let usual = || slot.held().map_or(0.0, |blocks| blocks.yields() * held as f32) as u32;
+        let kept = match trust {
+            Trust::Off => usual(),
+            Trust::Partial => told.max(usual()),
+            Trust::Complete => told,
+        };
         let kept = kept.min(self.prompt_tokens.saturating_sub(1));
         kept - kept % slot.kv_block()
     }

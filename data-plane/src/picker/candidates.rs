@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crate::pool::{Endpoint, Role, Snapshot};
 use crate::prefix::Matches;
+use crate::prefix::precise::Runs;
 
 use super::aim::Aim;
 use super::ask::{Ask, Need, SubsetEntry};
@@ -64,7 +65,8 @@ pub(super) fn collect(
     now: Instant,
     mut looks: Option<&mut Vec<Look>>,
 ) -> Result<(), Refusal> {
-    let Scratch { indices, candidates, matches } = scratch;
+    let Scratch { indices, candidates, matches, runs } = scratch;
+    let prefix = (&*matches, &*runs);
     candidates.clear();
     if let Some(looks) = &mut looks {
         looks.clear();
@@ -78,14 +80,14 @@ pub(super) fn collect(
                     continue;
                 }
                 let place = (index as u32, endpoint, looks.as_deref_mut());
-                counts.offer(candidates, matches, place, (need, &aim), now);
+                counts.offer(candidates, prefix, place, (need, &aim), now);
             }
         }
         Some(subset) => {
             in_subset(snapshot, subset, indices);
             for index in indices.iter().filter(|index| snapshot.role(**index as usize) == ask.role) {
                 let place = (*index, &snapshot.endpoints[*index as usize], looks.as_deref_mut());
-                counts.offer(candidates, matches, place, (need, &aim), now);
+                counts.offer(candidates, prefix, place, (need, &aim), now);
             }
         }
     }
@@ -116,7 +118,7 @@ impl Counts {
     fn offer(
         &mut self,
         candidates: &mut Vec<Candidate>,
-        matches: &Matches,
+        (matches, runs): (&Matches, &Runs),
         (index, endpoint, looks): (u32, &Endpoint, Option<&mut Vec<Look>>),
         (need, aim): (&Need, &Aim<'_>),
         now: Instant,
@@ -132,7 +134,7 @@ impl Counts {
         }
         let load = endpoint.slot.load(now);
         let held_tokens = need.held(matches, &endpoint.slot);
-        let cached_tokens = need.cached(held_tokens, &endpoint.slot);
+        let cached_tokens = need.cached(held_tokens, &endpoint.slot, runs);
         let profile = endpoint.profile();
         let parts = cost::parts(&profile, &load, &need.at(cached_tokens));
         if let Some(looks) = looks {

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::pool::{Endpoint, Freshness, Load, Pool, Slot, Snapshot};
 use crate::prefix::Matches;
+use crate::prefix::precise::Runs;
 
 use super::aim::{Aim, Aimed, Tier};
 use super::ask::{Ask, Need};
@@ -152,22 +153,28 @@ impl Explanation {
         &mut self,
         snapshot: &Snapshot,
         ask: &Ask<'_>,
-        matches: &Matches,
+        prefix: (&Matches, &Runs),
         candidates: &[Candidate],
         first: Option<usize>,
         now: Instant,
     ) {
         if self.want == Want::All {
             self.how = first.map(|first| how(candidates, first));
-            self.fill(snapshot, ask, matches, candidates, now);
+            self.fill(snapshot, ask, prefix, candidates, now);
         }
     }
 
     /// The pick found no candidate.
-    pub(super) fn refused(&mut self, snapshot: &Snapshot, ask: &Ask<'_>, matches: &Matches, now: Instant) {
+    pub(super) fn refused(
+        &mut self,
+        snapshot: &Snapshot,
+        ask: &Ask<'_>,
+        prefix: (&Matches, &Runs),
+        now: Instant,
+    ) {
         if self.want != Want::Nothing {
             self.looks.clear();
-            self.fill(snapshot, ask, matches, &[], now);
+            self.fill(snapshot, ask, prefix, &[], now);
         }
     }
 
@@ -175,7 +182,7 @@ impl Explanation {
         &mut self,
         snapshot: &Snapshot,
         ask: &Ask<'_>,
-        matches: &Matches,
+        (matches, runs): (&Matches, &Runs),
         candidates: &[Candidate],
         now: Instant,
     ) {
@@ -199,7 +206,7 @@ impl Explanation {
         let others = snapshot.endpoints.iter().enumerate().filter(|(index, _)| !known[*index]);
         for (index, endpoint) in others {
             let load = endpoint.slot.load(now);
-            let cached = need.cached(need.held(matches, &endpoint.slot), &endpoint.slot);
+            let cached = need.cached(need.held(matches, &endpoint.slot), &endpoint.slot, runs);
             let parts = cost::parts(&endpoint.profile(), &load, &need.at(cached));
             let look = Look::at(&endpoint.slot, load, parts, now);
             let is_role = snapshot.role(index) == ask.role;
@@ -223,10 +230,11 @@ pub fn explain(pool: &Pool, ask: &Ask<'_>, now: Instant) -> Explanation {
     let need = Need::of(ask, &snapshot.usual);
     let mut scratch = Scratch::default();
     pool.prefixes().lookup(ask.blocks, &mut scratch.matches);
+    pool.precise().lookup(&ask.token_prompt(), &mut scratch.runs);
     let mut explanation = Explanation::of(Want::All);
     // Why there is no candidate is in the verdicts.
     let _refusal = candidates::collect(&mut scratch, &snapshot, ask, &need, now, explanation.looks());
-    explanation.picked(&snapshot, ask, &scratch.matches, &scratch.candidates, None, now);
+    explanation.picked(&snapshot, ask, (&scratch.matches, &scratch.runs), &scratch.candidates, None, now);
     explanation
 }
 

@@ -30,6 +30,7 @@ use smallvec::SmallVec;
 use crate::outcome::{Expected, InflightGuard, Outcome};
 use crate::pool::{Pool, Snapshot, Work};
 use crate::prefix::Matches;
+use crate::prefix::precise::{Runs, Trust};
 
 pub use aim::{Aimed, Tier};
 pub use ask::{Ask, SubsetEntry, expected_output};
@@ -55,6 +56,7 @@ struct Scratch {
     indices: Vec<u32>,
     candidates: Vec<Candidate>,
     matches: Matches,
+    runs: Runs,
 }
 
 /// Where a request goes.
@@ -93,7 +95,7 @@ pub fn pick_explained(
     SCRATCH.with_borrow_mut(|scratch| {
         let picked = pick_in(scratch, pool, &snapshot, ask, (now, rng), explanation);
         if picked.is_err() {
-            explanation.refused(&snapshot, ask, &scratch.matches, now);
+            explanation.refused(&snapshot, ask, (&scratch.matches, &scratch.runs), now);
         }
         picked
     })
@@ -109,6 +111,7 @@ fn pick_in(
 ) -> Result<Pick, Refusal> {
     let need = Need::of(ask, &snapshot.usual);
     pool.prefixes().lookup(ask.blocks, &mut scratch.matches);
+    pool.precise().lookup(&ask.token_prompt(), &mut scratch.runs);
     let mut repicks = 0;
     loop {
         candidates::collect(scratch, snapshot, ask, &need, now, explanation.looks())?;
@@ -128,7 +131,7 @@ fn pick_in(
             pool.counters().repicks.fetch_add(1, Relaxed);
             continue;
         }
-        explanation.picked(snapshot, ask, &scratch.matches, candidates, Some(first), now);
+        explanation.picked(snapshot, ask, (&scratch.matches, &scratch.runs), candidates, Some(first), now);
         let prefill = cost::prefill(&endpoint.profile(), &need);
         guard.queue(Duration::from_secs_f32(prefill), now);
         let mut endpoints = SmallVec::new();
@@ -148,7 +151,11 @@ fn pick_in(
             at_once: choice.at_once,
             stream: ask.stream,
         };
-        let outcome = Outcome::new(Arc::clone(pool), guard, now, expected).expecting(choice.held_tokens);
+        let mut outcome = Outcome::new(Arc::clone(pool), guard, now, expected).expecting(choice.held_tokens);
+        if let Some(mirror) = endpoint.slot.mirror().filter(|mirror| mirror.trust() > Trust::Off) {
+            let keys = scratch.runs.keys(mirror.block_size());
+            outcome.computing((!keys.is_empty()).then(|| mirror.expect(keys)));
+        }
         return Ok(Pick { endpoints, outcome, expected_ttft, cached_tokens: choice.cached_tokens });
     }
 }

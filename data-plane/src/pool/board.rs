@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use super::slot::Slot;
 use crate::prefix::Index;
+use crate::prefix::precise::Precise;
 
 /// The slots of a process.
 #[derive(Debug)]
@@ -20,13 +21,15 @@ pub(super) struct Board {
     epoch: Instant,
     /// The prompts that slots were sent.
     pub(super) prefixes: Index,
+    /// The blocks that engines say they hold.
+    pub(super) precise: Precise,
     /// Guards the map only; held by the writer of snapshots, never by a pick.
     slots: Mutex<HashMap<SocketAddr, Weak<Slot>>>,
 }
 
 impl Board {
     pub(super) fn new(epoch: Instant) -> Self {
-        Self { epoch, prefixes: Index::default(), slots: Mutex::default() }
+        Self { epoch, prefixes: Index::default(), precise: Precise::default(), slots: Mutex::default() }
     }
 
     /// The slot of `address`: the living one, or a fresh one.
@@ -34,7 +37,7 @@ impl Board {
         let mut slots = self.slots.lock();
         let entry = slots.entry(address).or_default();
         entry.upgrade().unwrap_or_else(|| {
-            let slot = Arc::new(Slot::indexed(address, self.epoch, &self.prefixes));
+            let slot = Arc::new(Slot::indexed(address, self.epoch, (&self.prefixes, &self.precise)));
             *entry = Arc::downgrade(&slot);
             slot
         })

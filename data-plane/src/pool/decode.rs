@@ -10,6 +10,7 @@ use crate::accelerator::{Book, GroupKey, Hardware, policy_from, profile_of};
 
 use super::board::Board;
 use super::key::PoolKey;
+use super::publisher::Ports;
 use super::role::{self, Role};
 use super::snapshot::{Endpoint, Objective, RewriteRule, Snapshot};
 
@@ -33,10 +34,20 @@ pub(super) fn snapshot(
     previous: &Snapshot,
     problems: &mut Vec<String>,
 ) -> Snapshot {
+    let annotations = pool.annotations.into_iter().collect();
+    let mut wrong = Vec::new();
+    let ports = Ports::of(&annotations, &mut wrong);
+    problems.extend(wrong.into_iter().map(|problem| format!("pool {key}: {problem}")));
+    let mut publishers = BTreeMap::new();
     let mut endpoints: Vec<Endpoint> = Vec::with_capacity(pool.endpoints.len());
     for wanted in pool.endpoints {
+        let ip = wanted.address.parse().map(|ip: IpAddr| ip.to_canonical());
+        let publisher = ip.ok().and_then(|ip| ports.publisher(&wanted, ip));
         match endpoint(key, wanted, (board, book), previous) {
-            Ok(endpoint) => endpoints.push(endpoint),
+            Ok(endpoint) => {
+                publishers.extend(publisher.map(|publisher| (endpoint.address(), publisher)));
+                endpoints.push(endpoint);
+            }
             Err(problem) => problems.push(format!("pool {key}: {problem}; the endpoint is not used")),
         }
     }
@@ -56,7 +67,8 @@ pub(super) fn snapshot(
     }
     let mut snapshot = Snapshot {
         revision: pool.revision,
-        annotations: pool.annotations.into_iter().collect(),
+        annotations,
+        publishers,
         endpoints,
         usual: book.usual(key.as_str()),
         roles,

@@ -18,6 +18,7 @@ use super::key::PoolKey;
 use super::slot::Slot;
 use super::snapshot::Snapshot;
 use crate::prefix::Index;
+use crate::prefix::precise::Precise;
 
 /// The pools that this process serves. Cloning shares them.
 #[derive(Clone, Debug)]
@@ -91,6 +92,11 @@ impl Pool {
     /// The prompts that its endpoints were sent.
     pub(crate) fn prefixes(&self) -> &Index {
         &self.board.prefixes
+    }
+
+    /// The blocks that its endpoints' engines say they hold.
+    pub(crate) fn precise(&self) -> &Precise {
+        &self.board.precise
     }
 
     /// What happened so far.

@@ -26,6 +26,7 @@ use crate::accelerator::{Calibration, Look};
 use super::load::{Load, Packed};
 use super::reading::{Adapters, Freshness, Reading};
 use super::work::Work;
+use crate::prefix::precise::{Mirror, Precise};
 use crate::prefix::{Held, Index};
 
 /// A reading older than this does not correct our own counters.
@@ -69,6 +70,8 @@ pub struct Slot {
     adapters: ArcSwapOption<Adapters>,
     /// Prompts that were sent there; None for a slot outside of the index.
     held: Option<Held>,
+    /// What its engine says that it holds; None for a slot outside of the index.
+    mirror: Option<Mirror>,
     /// What readings and outcomes teach; picks read it from the snapshot.
     calibration: ArcSwapOption<Calibration>,
 }
@@ -98,13 +101,14 @@ impl Slot {
             model: AtomicU64::new(0),
             adapters: ArcSwapOption::empty(),
             held: None,
+            mirror: None,
             calibration: ArcSwapOption::empty(),
         }
     }
 
-    /// A slot whose prompts are found in `index`.
-    pub(crate) fn indexed(address: SocketAddr, epoch: Instant, index: &Index) -> Self {
-        Self { held: index.register(), ..Self::new(address, epoch) }
+    /// A slot whose prompts and blocks are found in these.
+    pub(crate) fn indexed(address: SocketAddr, epoch: Instant, (index, precise): (&Index, &Precise)) -> Self {
+        Self { held: index.register(), mirror: precise.mirror(), ..Self::new(address, epoch) }
     }
 
     /// Where the endpoint is.
@@ -308,6 +312,12 @@ impl Slot {
     #[must_use]
     pub fn held(&self) -> Option<&Held> {
         self.held.as_ref()
+    }
+
+    /// What its engine says that it holds.
+    #[must_use]
+    pub fn mirror(&self) -> Option<&Mirror> {
+        self.mirror.as_ref()
     }
 
     /// Tokens of a block of its KV cache: fewer are not cached.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::accelerator::{Calibration, Policy, Profile, Usual};
 
+use super::publisher::Publisher;
 use super::reading::Adapters;
 use super::role::Role;
 use super::slot::Slot;
@@ -37,6 +38,8 @@ pub struct Snapshot {
     pub endpoints: Vec<Endpoint>,
     /// What each of `endpoints` does; empty when all of them serve.
     pub roles: Vec<Role>,
+    /// Where those of `endpoints` that tell what they hold publish it.
+    pub publishers: BTreeMap<SocketAddr, Publisher>,
 }
 
 impl Snapshot {

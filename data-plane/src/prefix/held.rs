@@ -20,6 +20,9 @@ const GROW: f32 = 0.01;
 const LEAST_CAPACITY: f32 = 1.0 / 16.0;
 /// How far one report moves the share of blocks that are really cached.
 const ALPHA: f32 = 1.0 / 16.0;
+/// Tokens that an engine stored over which its share of prompts sent from here is taken, and the fewest that say anything.
+const WINDOW: f32 = 200_000.0;
+const LEAST_STORED: f32 = 20_000.0;
 
 /// The blocks of one endpoint. Dropping it takes them out of the index.
 #[derive(Debug)]
@@ -39,11 +42,21 @@ struct Blocks {
     lru: Lru,
     /// Mean tokens of a block.
     tokens: f32,
+    /// Tokens that came by prompts sent from here, and those that the engine says it stored, of late.
+    sent: f32,
+    stored: f32,
+}
+
+impl Blocks {
+    /// Share of what the engine stores that is known here. The rest, answers and prompts of others, evicts it just so.
+    fn known(&self) -> f32 {
+        if self.stored < LEAST_STORED { 1.0 } else { (self.sent / self.stored).clamp(LEAST_CAPACITY, 1.0) }
+    }
 }
 
 impl Default for Blocks {
     fn default() -> Self {
-        Self { lru: Lru::default(), tokens: USUAL_BLOCK_TOKENS }
+        Self { lru: Lru::default(), tokens: USUAL_BLOCK_TOKENS, sent: 0.0, stored: 0.0 }
     }
 }
 
@@ -78,8 +91,9 @@ impl Held {
             return;
         }
         let mut held = self.blocks.lock();
-        let Blocks { lru, tokens } = &mut *held;
-        let room = kv_tokens.unwrap_or(USUAL_TOKENS) as f32 * load(&self.capacity) / *tokens;
+        let share = load(&self.capacity) * held.known();
+        let Blocks { lru, tokens, sent, stored } = &mut *held;
+        let room = kv_tokens.unwrap_or(USUAL_TOKENS) as f32 * share / *tokens;
         let capacity = (room as usize).min(self.index.share()).max(1);
         let chain = &chain[..chain.len().min(capacity)];
         // What is held of a chain is its beginning, so all that is added is behind what was there.
@@ -90,12 +104,25 @@ impl Held {
             }
         }
         let added = (chain.len() - known) as f32;
+        if *stored > 0.0 {
+            *sent += added * block_tokens;
+        }
         *tokens += (block_tokens.clamp(1.0, 1024.0) - *tokens) * added / lru.len() as f32;
         chain[known..].iter().for_each(|hash| self.index.add(*hash, self.number));
         while lru.len() > capacity
             && let Some(hash) = lru.evict()
         {
             self.index.remove(hash, self.number);
+        }
+    }
+
+    /// The engine says that it stored `tokens` in its cache.
+    pub fn stored(&self, tokens: u64) {
+        let mut held = self.blocks.lock();
+        held.stored += tokens as f32;
+        if held.stored > WINDOW {
+            held.stored /= 2.0;
+            held.sent /= 2.0;
         }
     }
 

@@ -55,6 +55,11 @@ impl Index {
     /// What a further endpoint holds: nothing. None when there are two million of them.
     #[must_use]
     pub fn register(&self) -> Option<Held> {
+        Some(Held::new(self.clone(), self.reserve()?))
+    }
+
+    /// A number under which nothing is held, until it is [released](Self::release).
+    pub(super) fn reserve(&self) -> Option<u32> {
         let mut numbers = self.0.numbers.lock();
         let number = numbers.free.pop_first().or_else(|| {
             let number = numbers.next;
@@ -62,12 +67,17 @@ impl Index {
             (number < NUMBERS).then_some(number)
         })?;
         self.0.endpoints.fetch_add(1, Relaxed);
-        Some(Held::new(self.clone(), number))
+        Some(number)
     }
 
     /// Finds who holds the beginning of `blocks`.
     pub fn lookup(&self, blocks: &[u64], matches: &mut Matches) {
         matches.clear();
+        self.find_more(blocks, matches);
+    }
+
+    /// Adds those who hold the beginning of `blocks` to `matches`; they hold nothing else of it.
+    pub(super) fn find_more(&self, blocks: &[u64], matches: &mut Matches) {
         let mut at = 0;
         while let Some(count) = blocks.get(at).map(|hash| self.count(*hash)).filter(|count| *count > 0) {
             let last = self.last_with(blocks, at, count);

@@ -26,6 +26,7 @@ mod holders;
 mod index;
 mod lru;
 mod matches;
+pub mod precise;
 #[cfg(test)]
 mod tests;
 

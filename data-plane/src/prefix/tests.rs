@@ -190,3 +190,21 @@ fn threads_leave_nothing_behind() {
         assert!(matches.is_empty());
     }
 }
+
+#[test]
+fn what_an_engine_stores_beside_prompts_from_here_takes_room_just_so() {
+    let index = Index::default();
+    let held = index.register().unwrap();
+    let fill = |from: u8| {
+        (from..from + 100).for_each(|letter| held.record(&chain(&[letter, 1, 2, 3]), 64.0, room(400)));
+        held.len()
+    };
+    held.stored(1);
+    assert_eq!(fill(0), 400, "one token says nothing");
+    // 100 prompts of 4 blocks of 64 tokens were sent; the engine stored twice that.
+    held.stored(2 * 25_600);
+    held.record(&chain(&[7]), 64.0, room(400));
+    assert!((199..=200).contains(&held.len()), "{} blocks", held.len());
+    held.clear();
+    assert_eq!(fill(100), 400);
+}

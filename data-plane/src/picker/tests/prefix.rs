@@ -5,6 +5,7 @@ use proto::tier::v1::{Endpoint, EndpointState, PoolName, PoolSnapshot, WatchResp
 use super::*;
 use crate::pool::Pools;
 use crate::prefix::Chain;
+use crate::prefix::precise::{Event, Medium, Stored, Trust};
 
 fn response(pods: &[(u8, &str)]) -> WatchResponse {
     let endpoint = |(host, pod): &(u8, &str)| Endpoint {
@@ -124,4 +125,71 @@ fn the_endpoint_that_served_holds_the_prompt_and_reports_are_believed() {
         pick(&pool, &asking(&prompt), now, &mut rng(seed)).unwrap().outcome.reported(0);
     }
     assert!(held(addr(1)).max(held(addr(2))) < 64, "engines that cache nothing attract nothing");
+}
+
+/// Blocks of 16 of `tokens`, as an engine tells that it stored them.
+fn stores(tokens: &[u32]) -> Event {
+    Event::Stored(Stored {
+        hashes: (0..tokens.len() as u64 / 16).collect(),
+        parent: None,
+        tokens: tokens.to_vec(),
+        block_size: 16,
+        adapter: String::new(),
+        extra: Vec::new(),
+        medium: Medium::Gpu,
+    })
+}
+
+#[test]
+fn what_engines_tell_goes_before_what_was_sent_as_far_as_it_is_trusted() {
+    let now = Instant::now();
+    let pools = Pools::new(now);
+    pools.apply(response(&[(1, "a"), (2, "b")]));
+    let pool = pools.only().unwrap();
+    let tokens: Vec<u32> = (0..4_096).collect();
+    let text = chain(b'x', 16_384);
+    let known = Ask { tokens: &tokens, ..asking(&text) };
+    let told = pool.slot(addr(2)).unwrap();
+    let mirror = told.mirror().unwrap();
+    // The first was sent the prompt before; the second had it from others.
+    let sent = Ask { subset: Some(&[SubsetEntry { ip: addr(1).ip(), port: None }]), ..asking(&text) };
+    drop(pick(&pool, &sent, now, &mut rng(1)).unwrap());
+    mirror.apply(&[stores(&tokens[..3_200])]);
+    let cached = |ask: &Ask<'_>| {
+        let mut all = explain(&pool, ask, now).endpoints;
+        all.sort_by_key(|explained| explained.address);
+        [all[0].cached_tokens, all[1].cached_tokens]
+    };
+    assert_eq!(cached(&known), [4_080, 0], "nobody keeps the mirror true");
+    for trust in [Trust::Partial, Trust::Complete] {
+        mirror.set_trust(trust);
+        assert_eq!(cached(&known), [4_080, 3_200]);
+        assert_eq!(cached(&asking(&text)), [4_080, 0], "text has no known tokens");
+    }
+    // A complete mirror also knows what is not held.
+    pool.slot(addr(1)).unwrap().mirror().unwrap().set_trust(Trust::Complete);
+    assert_eq!(cached(&known), [0, 3_200]);
+    // Until the first byte, what is being computed counts.
+    let mut first = pick(&pool, &known, now, &mut rng(1)).unwrap();
+    assert_eq!((first.endpoints[0], first.cached_tokens), (addr(2), 3_200));
+    assert_eq!(cached(&known), [0, 4_080]);
+    first.outcome.first_byte(now);
+    assert_eq!(cached(&known), [0, 3_200], "now the engine tells");
+    mirror.apply(&[Event::Cleared]);
+    assert_eq!(cached(&known), [0, 0]);
+}
+
+#[test]
+fn endpoints_that_publish_are_known_by_annotation() {
+    let now = Instant::now();
+    let pools = Pools::new(now);
+    let mut response = response(&[(1, "a")]);
+    let annotations = &mut response.changed[0].annotations;
+    annotations.insert("signalbox.dev/kv-events".into(), "tcp://*:5557".into());
+    annotations.insert("signalbox.dev/kv-events-replay".into(), "tcp://events:5558".into());
+    let problems = pools.apply(response);
+    assert!(problems.len() == 1 && problems[0].contains("kv-events-replay"), "{problems:?}");
+    let snapshot = pools.only().unwrap().snapshot();
+    let publisher = snapshot.publishers[&addr(1)];
+    assert_eq!((publisher.events.to_string(), publisher.replay), (format!("{}:5557", addr(1).ip()), None));
 }

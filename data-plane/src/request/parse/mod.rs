@@ -43,6 +43,12 @@ pub struct Inference<'a> {
 }
 
 impl Inference<'_> {
+    /// The cache salt as model servers read it; empty for none.
+    pub fn salt(&self) -> &[u8] {
+        let text = self.cache_salt.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\""));
+        text.unwrap_or_default()
+    }
+
     fn unknown(api: Api) -> Self {
         Self {
             api,

@@ -59,6 +59,24 @@ impl Prompt {
         self.parts.iter().map(|part| part.at.len()).sum()
     }
 
+    /// The prompt's tokens, when it is one list of token ids and nothing else; empty otherwise.
+    pub fn ids(&self, body: &[u8]) -> Vec<u32> {
+        let [tools, system, prompt] = &self.parts;
+        let alone = tools.at.is_empty() && system.at.is_empty() && prompt.text == 0 && self.media.is_empty();
+        if !alone || prompt.ids == 0 {
+            return Vec::new();
+        }
+        let list = body[prompt.at.clone()].strip_prefix(b"[").and_then(|list| list.strip_suffix(b"]"));
+        let ids = |list: &[u8]| {
+            let mut ids = Vec::with_capacity(prompt.ids);
+            for id in list.split(|byte| *byte == b',') {
+                ids.push(std::str::from_utf8(id.trim_ascii()).ok()?.parse().ok()?);
+            }
+            Some(ids)
+        };
+        list.and_then(ids).unwrap_or_default()
+    }
+
     /// Names the prompt's bytes in `body`: tools first, as templates do, wherever they are in the body.
     pub fn pieces<'a>(&self, body: &'a [u8], mut piece: impl FnMut(Piece<'a>)) {
         for part in &self.parts {

@@ -232,3 +232,25 @@ proptest! {
         parse(b"/v1/chat/completions", &body);
     }
 }
+
+#[test]
+fn one_list_of_token_ids_is_known_and_nothing_else() {
+    for (path, body, expected) in [
+        ("/v1/completions", r#"{"prompt":[1, 22,333]}"#, &[1, 22, 333][..]),
+        ("/generate", "{\"input_ids\":[\n7\n]}", &[7]),
+        ("/v1/completions", r#"{"prompt":[[1,2]]}"#, &[]),
+        ("/v1/completions", r#"{"prompt":[1,-2]}"#, &[]),
+        ("/v1/completions", r#"{"prompt":[1,2.5]}"#, &[]),
+        ("/v1/completions", r#"{"prompt":[1,"a"]}"#, &[]),
+        ("/v1/completions", r#"{"prompt":"12345678"}"#, &[]),
+        ("/v1/completions", r#"{"prompt":[]}"#, &[]),
+        ("/v1/completions", r#"{"prompt":5}"#, &[]),
+        ("/other", r#"{"prompt":[5],"system":"x"}"#, &[]),
+    ] {
+        let found = parse(path.as_bytes(), body.as_bytes());
+        assert_eq!(found.prompt.ids(body.as_bytes()), expected, "{body}");
+    }
+    let body = br#"{"prompt":[1],"cache_salt":"s"}"#;
+    assert_eq!(parse(b"/v1/completions", body).salt(), b"s");
+    assert_eq!(parse(b"/v1/completions", br#"{"cache_salt":5}"#).salt(), b"");
+}

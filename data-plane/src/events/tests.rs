@@ -1,0 +1,4 @@
+//! Following a publisher over real sockets, and what engines write.
+
+mod batches;
+mod sockets;
