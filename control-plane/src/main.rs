@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use control_plane::cli::Cli;
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.run() {

@@ -76,8 +76,17 @@ impl Objects {
 
     /// Deletes all that these figures have made.
     pub(super) async fn delete_all(&self) -> Result<()> {
+        self.delete_those(&ListParams::default().labels(OURS)).await
+    }
+
+    /// Deletes all of the kind.
+    pub(super) async fn delete_everything(&self) -> Result<()> {
+        self.delete_those(&ListParams::default()).await
+    }
+
+    async fn delete_those(&self, those: &ListParams) -> Result<()> {
         let parameters = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
-        self.api.delete_collection(&parameters, &ListParams::default().labels(OURS)).await?;
+        self.api.delete_collection(&parameters, those).await?;
         Ok(())
     }
 }
