@@ -122,11 +122,13 @@ impl Scanner {
 
     fn likely(&mut self, line: &[u8]) {
         for series in &self.wanted {
-            let Some(rest) = line.strip_prefix(series.name.as_bytes()) else { continue };
-            if !rest.first().is_some_and(|byte| matches!(byte, b'{' | b' ' | b'\t')) {
+            let name = series.name.as_bytes();
+            // The byte after the name tells most lines apart, without a look at the name.
+            let ends = line.get(name.len()).is_some_and(|byte| matches!(byte, b'{' | b' ' | b'\t'));
+            if !ends || !line.starts_with(name) {
                 continue;
             }
-            let Some((labels, value)) = split(rest) else {
+            let Some((labels, value)) = split(&line[name.len()..]) else {
                 self.tally.ignored += 1;
                 return;
             };
