@@ -4,7 +4,7 @@ use procfs::process::Process;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
-    metrics::{counter::ConstCounter, gauge::ConstGauge},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::Registry,
 };
 
@@ -21,33 +21,27 @@ pub(crate) fn register(registry: &mut Registry) {
 impl Collector for OfProcess {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
         let Ok(process) = Process::myself() else { return Ok(()) };
+        let mut gauges: Vec<(&str, &str, f64)> = Vec::new();
         if let Ok(stat) = process.stat() {
             let ticks = procfs::ticks_per_second() as f64;
-            let cpu = (stat.utime + stat.stime) as f64 / ticks;
-            let mut put = |name, help, metric: &dyn EncodeOne| metric.encode(&mut encoder, name, help);
-            put("process_cpu_seconds", "CPU time, user and system", &ConstCounter::new(cpu))?;
-            let resident = stat.rss * procfs::page_size();
-            put("process_resident_memory_bytes", "Resident memory", &ConstGauge::new(resident as f64))?;
+            let cpu = ConstCounter::new((stat.utime + stat.stime) as f64 / ticks);
+            let help = "CPU time, user and system";
+            cpu.encode(encoder.encode_descriptor("process_cpu_seconds", help, None, MetricType::Counter)?)?;
+            let resident = (stat.rss * procfs::page_size()) as f64;
+            gauges.push(("process_resident_memory_bytes", "Resident memory", resident));
             if let Ok(booted) = procfs::boot_time_secs() {
                 let start = booted as f64 + stat.starttime as f64 / ticks;
-                put("process_start_time_seconds", "Start, since the epoch", &ConstGauge::new(start))?;
+                gauges.push(("process_start_time_seconds", "Start, since the epoch", start));
             }
         }
         if let Ok(open) = process.fd_count() {
-            let open = ConstGauge::new(open as f64);
-            EncodeOne::encode(&open, &mut encoder, "process_open_fds", "Open file descriptors")?;
+            gauges.push(("process_open_fds", "Open file descriptors", open as f64));
+        }
+        for (name, help, value) in gauges {
+            let gauge = ConstGauge::new(value);
+            gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
         }
         Ok(())
-    }
-}
-
-trait EncodeOne {
-    fn encode(&self, encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str) -> std::fmt::Result;
-}
-
-impl<M: EncodeMetric> EncodeOne for M {
-    fn encode(&self, encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str) -> std::fmt::Result {
-        EncodeMetric::encode(self, encoder.encode_descriptor(name, help, None, self.metric_type())?)
     }
 }
 

@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{steady::Steady, tiers::Tiers};
+use super::{steady::Steady, tell::tell, tiers::Tiers};
 use crate::{
     api::{NamespacedName, Object as _},
     gateway::ir::{ClusterName, EndpointState},
@@ -121,15 +121,12 @@ impl ClusterEngine {
         let secrets = &self.tiers.pipeline.world().secrets;
         let missing: BTreeSet<_> =
             wanted.iter().map(Wanted::secret).filter(|secret| !secrets.contains_key(secret)).collect();
-        self.missing.send_if_modified(|held| {
-            let differs = *held != missing;
-            *held = missing;
-            differs
-        });
-        replace_if_different(&self.desired, desired);
-        replace_if_different(&self.wanted, wanted);
+        tell(&self.missing, missing);
+        tell(&self.desired, Some(Arc::new(desired)));
+        tell(&self.wanted, Some(Arc::new(wanted)));
         let Others { service, pod, addresses, .. } = &self.others;
-        replace_if_different(addresses, replicas::addresses(self.tiers.pipeline.world(), service, pod));
+        let others = replicas::addresses(self.tiers.pipeline.world(), service, pod);
+        tell(addresses, Some(Arc::new(others)));
     }
 
     /// Envoys verify managed pickers against the authorities of this installation.
@@ -197,11 +194,9 @@ impl ClusterEngine {
         }
         self.show(&facts, &states);
         self.steady = steady;
-        self.others.informed.send_if_modified(|held| {
-            // A replica that comes later does not keep a leader from writing.
-            let next = others.is_complete() || (*held && others.leads);
-            std::mem::replace(held, next) != next
-        });
+        // A replica that comes later does not keep a leader from writing.
+        let informed = others.is_complete() || (*self.others.informed.borrow() && others.leads);
+        tell(&self.others.informed, informed);
         again
     }
 
@@ -262,24 +257,10 @@ impl ClusterEngine {
             })
         };
         let text = serde_json::to_string_pretty(&overview).unwrap_or_default();
-        self.overview.send_if_modified(|held| {
-            let differs = *held != text;
-            *held = text;
-            differs
-        });
+        tell(&self.overview, text);
     }
 }
 
 fn owner_of(api_version: &str, kind: &str, uid: String) -> crate::identity::Owner {
     crate::identity::Owner { api_version: api_version.into(), kind: kind.into(), uid }
-}
-
-fn replace_if_different<T: PartialEq>(held: &watch::Sender<Option<Arc<T>>>, next: T) {
-    held.send_if_modified(|held| {
-        if held.as_deref() == Some(&next) {
-            return false;
-        }
-        *held = Some(Arc::new(next));
-        true
-    });
 }

@@ -9,7 +9,7 @@ use anyhow::Result;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
-use super::{ready::Expected, run_dir::RunDir, tiers::Tiers};
+use super::{ready::Expected, run_dir::RunDir, tell::tell, tiers::Tiers};
 use crate::{
     api::NamespacedName,
     infra::{desired, local::Local, services::add_managed_pickers, supervisor::ChildState},
@@ -119,12 +119,7 @@ impl Engine {
         {
             tracing::error!(%error, "status files cannot be written");
         }
-        let expected = self.expected_listeners();
-        self.expected.send_if_modified(|held| {
-            let differs = *held != expected;
-            *held = expected;
-            differs
-        });
+        tell(&self.expected, self.expected_listeners());
         let overview = self.overview(&facts);
         if overview != self.shown {
             let text = serde_json::to_string_pretty(&overview).unwrap_or_default();

@@ -18,6 +18,7 @@ mod ready;
 mod run_dir;
 mod standalone;
 mod steady;
+mod tell;
 mod tiers;
 mod write_gate;
 

@@ -4,6 +4,8 @@
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::tell::tell;
+
 /// Says whether to write: while `leader` and `informed` are true. Runs until `cancel`.
 ///
 /// # Errors
@@ -16,7 +18,7 @@ pub(super) async fn run(
 ) -> anyhow::Result<()> {
     loop {
         let may = *leader.borrow_and_update() && *informed.borrow_and_update();
-        writes.send_if_modified(|held| std::mem::replace(held, may) != may);
+        tell(&writes, may);
         tokio::select! {
             biased;
             () = cancel.cancelled() => return Ok(()),

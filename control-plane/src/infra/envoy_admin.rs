@@ -4,22 +4,17 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
-use http::{Method, Request};
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use http::Method;
 use serde_json::Value;
 
-/// Answers of the admin interface that are larger than this are refused.
-const BODY_LIMIT: usize = 64 << 20;
+use super::admin_interface;
 
 /// Where an Envoy's admin interface listens: Envoy writes it to the file of `--admin-address-path`.
 ///
 /// # Errors
 /// When Envoy has not written it yet.
 pub fn address(path: &Path) -> Result<SocketAddr> {
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("{} is not there yet", path.display()))?;
-    text.trim().parse().with_context(|| format!("{} holds no address", path.display()))
+    admin_interface::address(path, " yet")
 }
 
 /// Asks the Envoy to close its listeners once their requests are done.
@@ -64,19 +59,12 @@ pub async fn unhealthy_clusters(admin: SocketAddr, prefix: &str) -> Result<Vec<S
 }
 
 async fn call(admin: SocketAddr, method: Method, path: &str) -> Result<Bytes> {
-    let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-    let request = Request::builder().method(method).uri(format!("http://{admin}{path}")).body(Empty::new())?;
-    let exchange = async {
-        let response = client.request(request).await?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), BODY_LIMIT).collect().await;
-        let body = body.map_err(|error| anyhow::anyhow!(error))?.to_bytes();
-        if !status.is_success() {
-            bail!("Envoy's admin interface answered {status} to {path}");
-        }
-        Ok(body)
-    };
-    tokio::time::timeout(Duration::from_secs(2), exchange)
+    let exchange = admin_interface::ask(admin, method, path);
+    let (status, body) = tokio::time::timeout(Duration::from_secs(2), exchange)
         .await
-        .context("Envoy's admin interface does not answer")?
+        .context("Envoy's admin interface does not answer")??;
+    if !status.is_success() {
+        bail!("Envoy's admin interface answered {status} to {path}");
+    }
+    Ok(body)
 }

@@ -6,6 +6,7 @@
 //! ```
 
 pub mod addresses;
+mod admin_interface;
 pub mod cluster;
 pub mod crd;
 pub mod desired;

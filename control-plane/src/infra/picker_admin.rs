@@ -6,27 +6,23 @@
 //! ```
 
 use std::{
-    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use futures_util::future::join_all;
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use http::{Method, Request, StatusCode};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, ResourceExt as _, api::ListParams};
 use serde_json::Value;
 
-use super::cluster::INFRASTRUCTURE_LABEL;
+use super::{
+    admin_interface,
+    cluster::{INFRASTRUCTURE_LABEL, PICKER_ADMIN},
+};
 
-/// Where managed pickers serve it.
-const PORT: u16 = 9090;
-/// Documents that are larger than this are refused.
-const BODY_LIMIT: usize = 64 << 20;
 /// How long a picker has to answer.
 const ANSWER: Duration = Duration::from_secs(5);
 
@@ -49,19 +45,9 @@ pub fn address_file(run_dir: &Path) -> PathBuf {
 /// # Errors
 /// When no picker was started there.
 pub async fn ask_local(run_dir: &Path, path: &str) -> Result<Answer> {
-    let file = address_file(run_dir);
-    let text = std::fs::read_to_string(&file).with_context(|| {
-        format!("{} is not there: no picker runs, because no pool asks for one", file.display())
-    })?;
-    let address: SocketAddr =
-        text.trim().parse().with_context(|| format!("{} holds no address", file.display()))?;
-    let exchange = async {
-        let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-        let request = Request::get(format!("http://{address}{path}")).body(Empty::new())?;
-        let response =
-            client.request(request).await.with_context(|| format!("nothing answers at {address}"))?;
-        read(response).await
-    };
+    let absent = ": no picker runs, because no pool asks for one";
+    let address = admin_interface::address(&address_file(run_dir), absent)?;
+    let exchange = admin_interface::ask(address, Method::GET, path);
     Ok(Answer { picker: "picker".to_owned(), answer: in_time(exchange).await })
 }
 
@@ -82,10 +68,11 @@ pub async fn ask_cluster(client: &kube::Client, namespace: Option<&str>, path: &
     });
     let asked = running.map(|pod| {
         let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
-        let uri = format!("/api/v1/namespaces/{namespace}/pods/{name}:{PORT}/proxy{path}");
+        let uri = format!("/api/v1/namespaces/{namespace}/pods/{name}:{PICKER_ADMIN}/proxy{path}");
         let exchange = async {
             let request = Request::get(uri).body(kube::client::Body::empty())?;
-            read(client.send(request).await.context("the API server does not answer")?).await
+            let response = client.send(request).await.context("the API server does not answer")?;
+            admin_interface::read(response).await
         };
         async move { Answer { picker: format!("{namespace}/{name}"), answer: in_time(exchange).await } }
     });
@@ -98,18 +85,9 @@ pub async fn ask_cluster(client: &kube::Client, namespace: Option<&str>, path: &
     Ok(answers)
 }
 
-async fn in_time(exchange: impl Future<Output = Result<(StatusCode, Value)>>) -> Result<(StatusCode, Value)> {
-    tokio::time::timeout(ANSWER, exchange).await.context("it does not answer")?
-}
-
-async fn read<B>(response: http::Response<B>) -> Result<(StatusCode, Value)>
-where
-    B: http_body::Body<Data = Bytes>,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let status = response.status();
-    let body = Limited::new(response.into_body(), BODY_LIMIT).collect().await;
-    let body = body.map_err(|error| anyhow!(error))?.to_bytes();
+/// The document of an exchange, if it comes in time.
+async fn in_time(exchange: impl Future<Output = Result<(StatusCode, Bytes)>>) -> Result<(StatusCode, Value)> {
+    let (status, body) = tokio::time::timeout(ANSWER, exchange).await.context("it does not answer")??;
     let document = serde_json::from_slice(&body).with_context(|| {
         let text: String = String::from_utf8_lossy(&body).chars().take(200).collect();
         format!("it answered {status}: {text}")

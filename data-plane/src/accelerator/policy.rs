@@ -19,6 +19,11 @@
 
 use std::collections::BTreeMap;
 
+/// Targets where one is needed and none given, in milliseconds: to the first token, and between tokens.
+pub const TTFT_MS: u32 = 2_000;
+/// See [`TTFT_MS`].
+pub const ITL_MS: u32 = 100;
+
 /// What to optimise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Optimize {
@@ -194,6 +199,12 @@ fn prices(value: &str) -> (Vec<(String, f32)>, bool) {
 pub fn required<'a>(wishes: Option<&'a Wishes>, policy: Option<&'a Policy>) -> &'a str {
     let wished = wishes.and_then(|wishes| wishes.required.as_deref());
     wished.or(policy.map(|policy| &*policy.required)).unwrap_or("")
+}
+
+/// Dollars per device and hour of `class`, when one of `prices` is of it.
+#[must_use]
+pub fn price(prices: &[(String, f32)], class: &str) -> Option<f32> {
+    prices.iter().find(|(name, _)| position(name, class).is_some()).map(|(_, price)| *price)
 }
 
 /// Whether `required` classes include `class`.

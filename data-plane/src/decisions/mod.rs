@@ -11,9 +11,8 @@
 //! | `refused` | that get no endpoint | all; the table of endpoints for 10 a second |
 //! | `sampled` | all others | 10 a second, and 50 at once after a pause |
 //!
-//! The header is `off` by default: any client can send it, each of its requests then costs the picker about as much
-//! again (a pick is some 10 µs, writing down a hundred endpoints some 20), and with `answer` it reads names and
-//! addresses of Pods. Requests that are not recorded cost one look at a clock's word, and allocate nothing.
+//! The header is `off` by default: any client can send it, each of its requests then costs the picker more (every
+//! endpoint is written down), and with `answer` it reads names and addresses of Pods. Requests that are not recorded cost one look at a clock's word, and allocate nothing.
 //!
 //! The ring holds at most `--explain-decisions` records and [`BYTES`] bytes. Beyond either, the kind that holds the most
 //! of it gives up its oldest, so that a flood of one kind does not push out the others.

@@ -107,7 +107,7 @@ impl Follow {
                     self.replay_or_tell(from).await;
                     self.replayed_at = Some(Instant::now());
                 }
-                step = self.sequence.resume(number);
+                step = self.sequence.replayed(number);
             }
             self.take(number, &payload, step);
             self.settle();

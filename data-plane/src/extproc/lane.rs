@@ -92,7 +92,7 @@ impl NoPool {
 impl Lanes {
     /// Lanes for `pools`.
     pub fn new(pools: Pools, policy: Policy, metrics: Arc<Metrics>) -> Self {
-        let epoch = tokio::time::Instant::now().into_std();
+        let epoch = super::now();
         let decisions = Arc::new(Decisions::new(decisions::Settings::default(), epoch));
         Self { policy, metrics, decisions, pools, lanes: RwLock::default(), bell: Arc::default() }
     }
@@ -100,7 +100,7 @@ impl Lanes {
     /// The same, recording decisions as `settings` say.
     #[must_use]
     pub fn recording(self, settings: decisions::Settings) -> Self {
-        let epoch = tokio::time::Instant::now().into_std();
+        let epoch = super::now();
         Self { decisions: Arc::new(Decisions::new(settings, epoch)), ..self }
     }
 
@@ -141,7 +141,7 @@ impl Lanes {
                 if waiting.is_empty() {
                     break;
                 }
-                let now = tokio::time::Instant::now().into_std();
+                let now = super::now();
                 waiting.iter().for_each(|lane| lane.gate.tick(now));
             }
         }
@@ -159,7 +159,7 @@ impl Lanes {
         for pool in self.pools.all() {
             self.lane(&pool);
         }
-        let now = tokio::time::Instant::now().into_std();
+        let now = super::now();
         self.all().iter().for_each(|lane| lane.gate.observe(now));
     }
 

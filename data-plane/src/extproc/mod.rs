@@ -33,3 +33,8 @@ pub mod server;
 pub mod session;
 pub mod stream;
 pub mod wire;
+
+/// The time, as the runtime has it.
+fn now() -> std::time::Instant {
+    tokio::time::Instant::now().into_std()
+}

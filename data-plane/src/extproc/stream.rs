@@ -19,6 +19,7 @@ use super::decide::{Decision, Guards, Undecided, decide};
 use super::grpc::{self, BadFrame, Code, Deframer, Frames};
 use super::lane::{Lane, Lanes};
 use super::message::{Event, Message};
+use super::now;
 use super::recording::{Recording, Times};
 use super::refused::Refused;
 use super::session::{Next, Seen, Session, Turn};
@@ -115,11 +116,6 @@ struct Call<'a> {
     pool: Arc<Pool>,
     received: RecvStream,
     send: SendStream<Frames>,
-}
-
-/// The time, as the runtime has it.
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 type End = (Code, String);

@@ -175,47 +175,28 @@ impl ModelFamilies {
         ] {
             ours.register(name, help, family.clone());
         }
-        ours.register_with_unit(
-            "ttft",
-            "Time from the decision to the first token of streams",
-            Unit::Seconds,
-            self.ttft.clone(),
-        );
-        ours.register_with_unit(
-            "ttft_expected",
-            "What was expected of it",
-            Unit::Seconds,
-            self.ttft_expected.clone(),
-        );
+        for (name, help, family) in [
+            ("ttft", "Time from the decision to the first token of streams", &self.ttft),
+            ("ttft_expected", "What was expected of it", &self.ttft_expected),
+            ("request", "Time from the end of the request to the end of the answer", &self.seconds),
+        ] {
+            ours.register_with_unit(name, help, Unit::Seconds, family.clone());
+        }
         ours.register(
             "ttft_error_ratio",
             "Observed over expected time to the first token",
             self.ttft_error.clone(),
         );
-        ours.register_with_unit(
-            "request",
-            "Time from the decision to the end of the answer",
-            Unit::Seconds,
-            self.seconds.clone(),
-        );
         for prefix in PEERS {
             let peer = peers.sub_registry_with_prefix(prefix);
             peer.register("request", "Requests", self.peer_requests.clone());
             peer.register("request_error", "Requests that failed or were refused", self.peer_errors.clone());
-            let seconds = Unit::Seconds;
-            peer.register_with_unit(
-                "request_ttft",
-                "Time to the first token",
-                seconds,
-                self.peer_ttft.clone(),
-            );
-            let seconds = Unit::Seconds;
-            peer.register_with_unit(
-                "request_duration",
-                "Time to the end",
-                seconds,
-                self.peer_seconds.clone(),
-            );
+            for (name, help, family) in [
+                ("request_ttft", "Time to the first token", &self.peer_ttft),
+                ("request_duration", "Time to the end", &self.peer_seconds),
+            ] {
+                peer.register_with_unit(name, help, Unit::Seconds, family.clone());
+            }
         }
     }
 

@@ -11,9 +11,6 @@ use crate::accelerator::{Optimize, Profile, estimate, policy};
 use super::ask::Ask;
 use super::cost::Parts;
 
-/// Targets where one is needed and none given.
-const TTFT: f32 = 2.0;
-const ITL: f32 = 0.1;
 /// Targets of negative priorities are this many times as long.
 const PATIENCE: f32 = 4.0;
 /// Expectations above this share of a target are taken to miss it: they are not exact.
@@ -90,12 +87,12 @@ impl<'a> Aim<'a> {
             wishes.and_then(|w| w.preferred.as_deref()).or(policy.map(|p| &*p.preferred)).unwrap_or("");
         let patience = if ask.priority < 0 { PATIENCE } else { 1.0 };
         let seconds =
-            |millis: Option<u32>, usual: f32| millis.map_or(usual, |ms| ms as f32 / 1e3) * patience * MARGIN;
+            |millis: Option<u32>, usual: u32| millis.unwrap_or(usual) as f32 / 1e3 * patience * MARGIN;
         Self {
             tiered: ttft.is_some() || itl.is_some() || optimize == Optimize::Cost || !preferred.is_empty(),
             optimize,
-            ttft: seconds(ttft, TTFT),
-            itl: seconds(itl, ITL),
+            ttft: seconds(ttft, policy::TTFT_MS),
+            itl: seconds(itl, policy::ITL_MS),
             required: policy::required(wishes, policy),
             preferred,
             prices: policy.map_or(&[], |policy| &policy.prices),
@@ -159,8 +156,7 @@ impl<'a> Aim<'a> {
         if self.prices.is_empty() {
             return (0.1 / profile.itl_s).clamp(0.01, 10_000.0).ln_1p();
         }
-        let priced = self.prices.iter().find(|(name, _)| policy::position(name, class).is_some());
         let dearest = || self.prices.iter().map(|(_, price)| *price).fold(0.0, f32::max);
-        priced.map_or_else(dearest, |(_, price)| *price) * devices.max(1) as f32
+        policy::price(self.prices, class).unwrap_or_else(dearest) * devices.max(1) as f32
     }
 }

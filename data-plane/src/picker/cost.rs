@@ -75,7 +75,7 @@ pub(super) fn parts(profile: &Profile, load: &Load, need: &Need) -> Parts {
     // By Little's law, requests come here at this rate. Those that come while the prompt is computed wait for it, and
     // those that come while all slots are taken wait for its slot. Long prompts thereby go to where they are short.
     // Those that come while earlier prompts are computed would wait for it, too, but are sent elsewhere for that
-    // reason: counting them as well makes every percentile worse (1 to 4 % on the shapes of `simulate`, at 30 to 95 %).
+    // reason: counting them as well makes percentiles worse on the shapes of `simulate`.
     let rate = requests / (prefill + decode);
     let burden = rate * (prefill * prefill + slot_wait * (prefill + decode) / slots);
     Parts {

@@ -229,8 +229,7 @@ pub fn explain(pool: &Pool, ask: &Ask<'_>, now: Instant) -> Explanation {
     let snapshot = pool.peek();
     let need = Need::of(ask, &snapshot.usual);
     let mut scratch = Scratch::default();
-    pool.prefixes().lookup(ask.blocks, &mut scratch.matches);
-    pool.precise().lookup(&ask.token_prompt(), &mut scratch.runs);
+    scratch.look_up(pool, ask);
     let mut explanation = Explanation::of(Want::All);
     // Why there is no candidate is in the verdicts.
     let _refusal = candidates::collect(&mut scratch, &snapshot, ask, &need, now, explanation.looks());

@@ -59,6 +59,14 @@ struct Scratch {
     runs: Runs,
 }
 
+impl Scratch {
+    /// Finds who holds the beginning of the prompt.
+    fn look_up(&mut self, pool: &Pool, ask: &Ask<'_>) {
+        pool.prefixes().lookup(ask.blocks, &mut self.matches);
+        pool.precise().lookup(&ask.token_prompt(), &mut self.runs);
+    }
+}
+
 /// Where a request goes.
 #[derive(Debug)]
 pub struct Pick {
@@ -110,8 +118,7 @@ fn pick_in(
     explanation: &mut Explanation,
 ) -> Result<Pick, Refusal> {
     let need = Need::of(ask, &snapshot.usual);
-    pool.prefixes().lookup(ask.blocks, &mut scratch.matches);
-    pool.precise().lookup(&ask.token_prompt(), &mut scratch.runs);
+    scratch.look_up(pool, ask);
     let mut repicks = 0;
     loop {
         candidates::collect(scratch, snapshot, ask, &need, now, explanation.looks())?;

@@ -115,32 +115,27 @@ impl Collector for PoolCollector {
             })
             .collect();
         let of = |key: &String, class: &String| [("pool", key.clone()), ("accelerator", class.clone())];
-        let mut family = encoder.encode_descriptor(
-            "endpoints",
-            "Endpoints by accelerator class and state",
-            None,
-            MetricType::Gauge,
-        )?;
-        for (key, _, classes) in &pools {
-            for (name, class) in classes {
-                for (state, count) in &class.states {
-                    let [pool, accelerator] = of(key, name);
-                    let labels = [pool, accelerator, ("state", (*state).to_owned())];
-                    ConstGauge::new(*count).encode(family.encode_family(&labels)?)?;
-                }
-            }
-        }
-        let mut family = encoder.encode_descriptor(
-            "endpoint_requests",
-            "Requests in flight at endpoints: our own, and those of others that scrapes show",
-            None,
-            MetricType::Gauge,
-        )?;
-        for (key, _, classes) in &pools {
-            for (name, class) in classes {
-                for (whose, count) in [("own", class.own), ("others", class.others)] {
-                    let [pool, accelerator] = of(key, name);
-                    let labels = [pool, accelerator, ("whose", whose.to_owned())];
+        type Counts = fn(&Class) -> Vec<(&'static str, i64)>;
+        let counted: [(&str, &str, &str, Counts); 2] = [
+            ("endpoints", "Endpoints by accelerator class and state", "state", |class| {
+                class.states.iter().map(|(state, count)| (*state, *count)).collect()
+            }),
+            (
+                "endpoint_requests",
+                "Requests in flight at endpoints: our own, and those of others that scrapes show",
+                "whose",
+                |class| vec![("own", class.own), ("others", class.others)],
+            ),
+        ];
+        for (name, help, label, counts) in counted {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for (key, _, classes) in &pools {
+                for (class, (value, count)) in classes
+                    .iter()
+                    .flat_map(|(name, class)| counts(class).into_iter().map(move |one| (name, one)))
+                {
+                    let [pool, accelerator] = of(key, class);
+                    let labels = [pool, accelerator, (label, value.to_owned())];
                     ConstGauge::new(count).encode(family.encode_family(&labels)?)?;
                 }
             }

@@ -2,7 +2,7 @@
 
 use hashbrown::HashTable;
 
-const NONE: u32 = u32::MAX;
+use super::slab::{Linked, NONE, Slab};
 
 /// 16 bytes a block, and 5 in the table.
 #[derive(Debug, Clone, Copy)]
@@ -13,19 +13,24 @@ struct Node {
     older: u32,
 }
 
+impl Linked for Node {
+    fn next_free(&mut self) -> &mut u32 {
+        &mut self.newer
+    }
+}
+
 /// A set of hashes in order of use.
 #[derive(Debug)]
 pub(super) struct Lru {
-    nodes: Vec<Node>,
+    nodes: Slab<Node>,
     table: HashTable<u32>,
     newest: u32,
     oldest: u32,
-    free: u32,
 }
 
 impl Default for Lru {
     fn default() -> Self {
-        Self { nodes: Vec::new(), table: HashTable::new(), newest: NONE, oldest: NONE, free: NONE }
+        Self { nodes: Slab::default(), table: HashTable::new(), newest: NONE, oldest: NONE }
     }
 }
 
@@ -37,16 +42,16 @@ impl Lru {
     /// Makes `hash` the most recent; whether it was there.
     pub(super) fn touch(&mut self, hash: u64) -> bool {
         let nodes = &self.nodes;
-        if let Some(&at) = self.table.find(hash, |at| nodes[*at as usize].hash == hash) {
+        if let Some(&at) = self.table.find(hash, |at| nodes[*at].hash == hash) {
             if self.newest != at {
                 self.unlink(at);
                 self.link(at);
             }
             return true;
         }
-        let at = self.allocate(hash);
+        let at = self.nodes.allocate(Node { hash, newer: NONE, older: NONE });
         let nodes = &self.nodes;
-        self.table.insert_unique(hash, at, |at| nodes[*at as usize].hash);
+        self.table.insert_unique(hash, at, |at| nodes[*at].hash);
         self.link(at);
         false
     }
@@ -54,48 +59,32 @@ impl Lru {
     /// Takes the least recent out.
     pub(super) fn evict(&mut self) -> Option<u64> {
         let at = self.oldest;
-        let hash = self.nodes.get(at as usize)?.hash;
+        let hash = self.nodes.get(at)?.hash;
         self.unlink(at);
         let nodes = &self.nodes;
-        if let Ok(entry) = self.table.find_entry(hash, |at| nodes[*at as usize].hash == hash) {
+        if let Ok(entry) = self.table.find_entry(hash, |at| nodes[*at].hash == hash) {
             entry.remove();
         }
-        self.nodes[at as usize].newer = self.free;
-        self.free = at;
+        self.nodes.release(at);
         Some(hash)
-    }
-
-    fn allocate(&mut self, hash: u64) -> u32 {
-        let node = Node { hash, newer: NONE, older: NONE };
-        if let Some(free) = self.nodes.get(self.free as usize) {
-            let at = std::mem::replace(&mut self.free, free.newer);
-            self.nodes[at as usize] = node;
-            return at;
-        }
-        if self.nodes.len() == self.nodes.capacity() {
-            // Doubling would leave up to half of the memory unused.
-            self.nodes.reserve_exact(self.nodes.len() / 4 + 64);
-        }
-        self.nodes.push(node);
-        (self.nodes.len() - 1) as u32
     }
 
     fn link(&mut self, at: u32) {
         let second = std::mem::replace(&mut self.newest, at);
-        (self.nodes[at as usize].newer, self.nodes[at as usize].older) = (NONE, second);
-        match self.nodes.get_mut(second as usize) {
+        (self.nodes[at].newer, self.nodes[at].older) = (NONE, second);
+        match self.nodes.get_mut(second) {
             Some(second) => second.newer = at,
             None => self.oldest = at,
         }
     }
 
     fn unlink(&mut self, at: u32) {
-        let Node { newer, older, .. } = self.nodes[at as usize];
-        match self.nodes.get_mut(newer as usize) {
+        let Node { newer, older, .. } = self.nodes[at];
+        match self.nodes.get_mut(newer) {
             Some(node) => node.older = older,
             None => self.newest = older,
         }
-        match self.nodes.get_mut(older as usize) {
+        match self.nodes.get_mut(older) {
             Some(node) => node.newer = newer,
             None => self.oldest = newer,
         }

@@ -27,6 +27,7 @@ mod index;
 mod lru;
 mod matches;
 pub mod precise;
+mod slab;
 #[cfg(test)]
 mod tests;
 

@@ -6,12 +6,26 @@ use std::time::Instant;
 
 use proto::tier::v1::{Accelerator, Endpoint, PoolName, PoolSnapshot, WatchResponse};
 
-use crate::accelerator::policy::position;
-use crate::accelerator::{Book, GroupKey, Learned, Policy, SavedGroup};
+use crate::accelerator::{Book, GroupKey, Learned, Policy, SavedGroup, policy};
 use crate::pool::{self, Pool, Pools};
 
 use super::engine::Speeds;
 use super::policy::Seeds;
+
+/// The endpoint at `index` of a fleet that is nobody's: `count` devices of `class`, at an address of its own.
+pub(super) fn endpoint(index: usize, class: &str, count: u32) -> Endpoint {
+    Endpoint {
+        address: format!("10.0.{}.{}", index / 250, index % 250 + 1),
+        port: 8000,
+        accelerator: Some(Accelerator { class: class.into(), count, memory_bytes: 0 }),
+        ..Endpoint::default()
+    }
+}
+
+/// The annotation called `name`, whose prefix may be left out.
+pub(super) fn annotation(name: &str) -> String {
+    if name.contains('/') { name.to_owned() } else { format!("signalbox.dev/{name}") }
+}
 
 /// Endpoints with their speeds.
 #[derive(Clone, Debug)]
@@ -67,13 +81,8 @@ impl Fleet {
     /// When an annotation cannot be used.
     #[must_use]
     pub fn of(members: &[(&str, Speeds)], annotations: &[(&str, &str)]) -> Self {
-        let endpoint = |(index, (class, _)): (usize, &(&str, Speeds))| Endpoint {
-            address: format!("10.0.{}.{}", index / 250, index % 250 + 1),
-            port: 8000,
-            accelerator: Some(Accelerator { class: (*class).into(), count: 1, memory_bytes: 0 }),
-            ..Endpoint::default()
-        };
-        let prefixed = |(name, value): &(&str, &str)| (format!("signalbox.dev/{name}"), (*value).to_owned());
+        let endpoint = |(index, (class, _)): (usize, &(&str, Speeds))| endpoint(index, class, 1);
+        let prefixed = |(name, value): &(&str, &str)| (annotation(name), (*value).to_owned());
         let snapshot = PoolSnapshot {
             name: Some(PoolName { namespace: "ns".into(), name: "bed".into() }),
             endpoints: members.iter().enumerate().map(endpoint).collect(),
@@ -114,8 +123,8 @@ impl Fleet {
     #[must_use]
     pub fn price(&self, index: usize) -> Option<f64> {
         let GroupKey { class, count, .. } = &self.kinds[index];
-        let price = self.policy.prices.iter().find(|(name, _)| position(name, class).is_some());
-        price.map(|(_, price)| f64::from(*price) * f64::from((*count).max(1)))
+        let price = policy::price(&self.policy.prices, class)?;
+        Some(f64::from(price) * f64::from((*count).max(1)))
     }
 
     /// The pool's policy: targets, prices and what to optimise.

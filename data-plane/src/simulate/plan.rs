@@ -4,13 +4,13 @@
 //! pools file, or "nvidia-h100-80gb=2,nvidia-l4=6" ─▶ annotations set ─▶ speeds by (class, devices, model) ─▶ Fleet
 //! ```
 
-use proto::tier::v1::{Accelerator, Endpoint, PoolName, PoolSnapshot};
+use proto::tier::v1::{Endpoint, PoolName, PoolSnapshot};
 
 use crate::accelerator::{Hardware, profile_for};
 use crate::pool::source::files;
 
 use super::engine::Speeds;
-use super::fleet::Fleet;
+use super::fleet::{Fleet, annotation, endpoint};
 
 /// More endpoints than are played in reasonable time.
 const MOST: usize = 2_000;
@@ -61,13 +61,7 @@ impl Plan {
                 format!("{part:?} is no class with a number; write nvidia-h100-80gb=2, or nvidia-h100-80gb:4=2 for two with 4 devices each")
             })?;
             for _ in 0..number.min(MOST + 1) {
-                let index = endpoints.len();
-                endpoints.push(Endpoint {
-                    address: format!("10.0.{}.{}", index / 250, index % 250 + 1),
-                    port: 8000,
-                    accelerator: Some(Accelerator { class: class.into(), count, memory_bytes: 0 }),
-                    ..Endpoint::default()
-                });
+                endpoints.push(endpoint(endpoints.len(), class, count));
             }
         }
         let name = Some(PoolName { namespace: "planned".into(), name: "pool".into() });
@@ -79,8 +73,7 @@ impl Plan {
             return Err(format!("{} endpoints; at most {MOST} are played", pool.endpoints.len()));
         }
         for (name, value) in &self.annotations {
-            let name = if name.contains('/') { name.clone() } else { format!("signalbox.dev/{name}") };
-            pool.annotations.insert(name, value.clone());
+            pool.annotations.insert(annotation(name), value.clone());
         }
         Fleet::new(pool, |endpoint| self.speeds(endpoint))
     }

@@ -3,13 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::accelerator::Policy;
+use crate::accelerator::policy::{ITL_MS, TTFT_MS};
 
 use super::engine::Engine;
 use super::run::Run;
-
-/// Targets where the pool names none: those of the picker.
-const TTFT: f64 = 2.0;
-const ITL: f64 = 0.1;
 
 /// Percentiles of a time, in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -49,11 +46,11 @@ pub struct Targets {
 }
 
 impl Targets {
-    /// Those of `policy`, or the usual ones.
+    /// Those of `policy`, or those that the picker takes without.
     #[must_use]
     pub fn of(policy: &Policy) -> Self {
-        let seconds = |millis: Option<u32>, usual| millis.map_or(usual, |millis| f64::from(millis) / 1e3);
-        Self { ttft: seconds(policy.ttft_ms, TTFT), itl: seconds(policy.itl_ms, ITL) }
+        let seconds = |millis: Option<u32>, usual| f64::from(millis.unwrap_or(usual)) / 1e3;
+        Self { ttft: seconds(policy.ttft_ms, TTFT_MS), itl: seconds(policy.itl_ms, ITL_MS) }
     }
 }
 

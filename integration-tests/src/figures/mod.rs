@@ -19,6 +19,7 @@ mod extproc;
 mod figure;
 mod guide;
 mod installation;
+mod line;
 mod machine;
 mod manifests;
 mod page_server;

@@ -6,39 +6,22 @@
 
 use std::process::Stdio;
 
-use anyhow::{Context as _, Result, ensure};
-use serde::Deserialize;
+use anyhow::{Result, ensure};
 
 use super::{
     context::Context,
     figure::{Aim, Figure},
+    line::{self, Definition},
 };
 
-/// Name, unit, aim and what the baseline is of.
-type Definition = (&'static str, &'static str, Option<Aim>, &'static str);
-
 /// The figures' names.
-pub(super) const NAMES: &[&str] = &[
-    "mixed_e2e_p50_ratio_50",
-    "mixed_e2e_p50_bound_50",
-    "mixed_worst_percentile_ratio",
-    "oracle_ratio_after_60s",
-    "burst_max_over_mean",
-    "shares_deviation",
-    "prefix_hit_share",
-    "prefix_ttft_p90_over_load_only",
-    "prefix_ttft_p90_over_prefix_only",
-    "prefix_throughput_over_load_only",
-    "prefix_throughput_over_prefix_only",
-    "cost_dollars_ratio",
-    "cost_missed_points",
-];
+pub(super) const NAMES: &[&str] = &line::names(DEFINITIONS);
 
 const fn at_most(most: f64) -> Option<Aim> {
     Some(Aim::AtMost(most))
 }
 
-const DEFINITIONS: &[Definition] = &[
+const DEFINITIONS: &[Definition; 13] = &[
     ("mixed_e2e_p50_ratio_50", "ratio", at_most(0.70), "an oracle of states and lengths"),
     ("mixed_e2e_p50_bound_50", "ratio", None, ""),
     ("mixed_worst_percentile_ratio", "ratio", at_most(1.0), "knowing the speeds"),
@@ -54,15 +37,6 @@ const DEFINITIONS: &[Definition] = &[
     ("cost_missed_points", "points", at_most(1.0), ""),
 ];
 
-/// A figure as the picker prints it.
-#[derive(Deserialize)]
-struct Line {
-    name: String,
-    value: f64,
-    baseline: Option<f64>,
-    how: String,
-}
-
 /// Measures them.
 ///
 /// # Errors
@@ -72,23 +46,15 @@ pub(super) async fn measure(context: &Context) -> Result<Vec<Figure>> {
     command.args(["simulate", "--comparison"]).stdout(Stdio::piped()).kill_on_drop(true);
     let output = command.spawn()?.wait_with_output().await?;
     ensure!(output.status.success(), "simulate ended with {}; what it said is above", output.status);
-    let lines = String::from_utf8(output.stdout)?;
-    lines.lines().map(|line| figure(serde_json::from_str(line).with_context(|| line.to_owned())?)).collect()
-}
-
-fn figure(line: Line) -> Result<Figure> {
-    let found = DEFINITIONS.iter().find(|(name, ..)| *name == line.name);
-    let (name, unit, aim, of) = found.with_context(|| format!("{} is not defined", line.name))?;
-    let figure = Figure { aim: *aim, ..Figure::new(name, line.value, unit, line.how) };
-    Ok(match line.baseline {
-        Some(value) => figure.baseline(of, value),
-        None => figure,
-    })
+    line::figures(output.stdout, DEFINITIONS)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::line::{Line, figure},
+        *,
+    };
 
     #[test]
     fn every_figure_is_defined() {
@@ -96,7 +62,7 @@ mod tests {
         assert_eq!(defined, NAMES);
         let line =
             |name: &str| Line { name: name.into(), value: 0.9, baseline: Some(1.2), how: String::new() };
-        assert_eq!(figure(line("mixed_worst_percentile_ratio")).unwrap().is_met(), Some(true));
-        assert!(figure(line("speed")).is_err());
+        assert_eq!(figure(line("mixed_worst_percentile_ratio"), DEFINITIONS).unwrap().is_met(), Some(true));
+        assert!(figure(line("speed"), DEFINITIONS).is_err());
     }
 }

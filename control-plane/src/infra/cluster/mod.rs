@@ -30,5 +30,6 @@ pub use names::{
     INFRASTRUCTURE_LABEL, OWNER_ANNOTATION, Owner, REVISION_ANNOTATION, label_value, object_name,
 };
 pub use observed::Observed;
+pub(super) use picker::ADMIN as PICKER_ADMIN;
 pub use plan::{Action, plan};
 pub use state::{InfraProblem, InfraState};

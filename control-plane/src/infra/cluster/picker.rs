@@ -20,7 +20,8 @@ use crate::api::{InferencePool, NamespacedName};
 
 const EXT_PROC: u16 = 9002;
 const HEALTH: u16 = 9003;
-const ADMIN: u16 = 9090;
+/// Where it serves its admin interface.
+pub(crate) const ADMIN: u16 = 9090;
 /// Two, so that one may go while the other decides.
 const REPLICAS: i32 = 2;
 /// More than the picker's own drain delay and drain timeout (3 s and 30 s).

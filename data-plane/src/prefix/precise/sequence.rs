@@ -13,7 +13,7 @@ pub enum Step {
     Apply,
     /// It was applied before.
     Old,
-    /// Batches from this number on are missing; ask for them, then [`resume`](Sequence::resume) with this one.
+    /// Batches from this number on are missing; ask for them; this one then counts as [`replayed`](Sequence::replayed).
     Replay {
         /// The first that is missing.
         from: u64,
@@ -66,7 +66,7 @@ impl Sequence {
         }
     }
 
-    /// A batch came because it was asked for.
+    /// A batch came because it was asked for, or it is the live one before which others were.
     pub fn replayed(&mut self, number: u64) -> Step {
         match number.cmp(&self.next) {
             std::cmp::Ordering::Less => Step::Old,
@@ -76,11 +76,6 @@ impl Sequence {
             }
             std::cmp::Ordering::Greater => self.skip_to(number),
         }
-    }
-
-    /// The replay before the live batch `number` ended, with or without what was missing.
-    pub fn resume(&mut self, number: u64) -> Step {
-        self.replayed(number)
     }
 
     /// Something that the engine told is missing.

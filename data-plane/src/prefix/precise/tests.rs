@@ -196,12 +196,12 @@ fn batches_are_applied_in_order_or_asked_for() {
     assert!(sequence.is_complete());
     // The replay does not go back far enough.
     assert_eq!(sequence.live(9), Replay { from: 6 });
-    assert_eq!((sequence.replayed(8), sequence.resume(9)), (Lost, Apply));
+    assert_eq!((sequence.replayed(8), sequence.replayed(9)), (Lost, Apply));
     assert!(!sequence.is_complete());
     sequence.emptied();
     assert!(sequence.is_complete());
     // Nothing was replayed.
-    assert_eq!((sequence.live(12), sequence.resume(12)), (Replay { from: 10 }, Lost));
+    assert_eq!((sequence.live(12), sequence.replayed(12)), (Replay { from: 10 }, Lost));
     // The engine is another one: from its first batch on, or later.
     assert_eq!((sequence.live(0), sequence.is_complete(), sequence.next()), (Restarted, true, 1));
     assert_eq!(sequence.live(1), Apply);

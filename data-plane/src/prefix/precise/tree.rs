@@ -8,8 +8,7 @@ use hashbrown::HashTable;
 use super::awaited::Number;
 use super::event::{Medium, Stored};
 use super::key::Keys;
-
-const NONE: u32 = u32::MAX;
+use crate::prefix::slab::{Linked, NONE, Slab};
 
 /// 40 bytes a block, and 5 in the table.
 #[derive(Clone, Copy, Debug)]
@@ -29,20 +28,19 @@ struct Node {
     rooted: bool,
 }
 
-#[derive(Debug)]
+impl Linked for Node {
+    fn next_free(&mut self) -> &mut u32 {
+        &mut self.next
+    }
+}
+
+#[derive(Debug, Default)]
 pub(super) struct Tree {
-    nodes: Vec<Node>,
+    nodes: Slab<Node>,
     table: HashTable<u32>,
-    free: u32,
     held: usize,
     /// Kept between events, so that they do not allocate.
     stack: Vec<u32>,
-}
-
-impl Default for Tree {
-    fn default() -> Self {
-        Self { nodes: Vec::new(), table: HashTable::new(), free: NONE, held: 0, stack: Vec::new() }
-    }
 }
 
 impl Tree {
@@ -66,7 +64,7 @@ impl Tree {
         }
         let (mut parent, mut keys) = match stored.parent.map(|hash| self.find(hash)) {
             None => (NONE, Keys::start(stored.block_size, &stored.adapter)),
-            Some(Some(at)) => (at, Keys::after(self.nodes[at as usize].key)),
+            Some(Some(at)) => (at, Keys::after(self.nodes[at].key)),
             Some(None) => return (0, all as u64),
         };
         let blocks = stored.tokens.chunks_exact(stored.block_size.max(1) as usize);
@@ -86,7 +84,7 @@ impl Tree {
     pub(super) fn remove(&mut self, hashes: &[u64], medium: Medium, number: &Number) {
         for hash in hashes {
             let Some(at) = self.find(*hash) else { continue };
-            let node = &mut self.nodes[at as usize];
+            let node = &mut self.nodes[at];
             let before = node.media;
             node.media &= !medium.bit();
             if before != 0 && node.media == 0 {
@@ -106,13 +104,13 @@ impl Tree {
     }
 
     fn find(&self, hash: u64) -> Option<u32> {
-        self.table.find(hash, |at| self.nodes[*at as usize].hash == hash).copied()
+        self.table.find(hash, |at| self.nodes[*at].hash == hash).copied()
     }
 
     /// The node of `hash` behind `parent`, made when there is none. A name that stood for another block is given anew.
     fn place(&mut self, hash: u64, key: u64, parent: u32, room: usize, number: &Number) -> Option<u32> {
         if let Some(at) = self.find(hash) {
-            if self.nodes[at as usize].key == key {
+            if self.nodes[at].key == key {
                 return Some(at);
             }
             // What follows has keys that are wrong; the block before the new one may be among it.
@@ -126,32 +124,32 @@ impl Tree {
         }
         let node =
             Node { hash, key, parent, child: NONE, next: NONE, previous: NONE, media: 0, rooted: false };
-        let at = self.allocate(node);
+        let at = self.nodes.allocate(node);
         if parent != NONE {
-            let next = std::mem::replace(&mut self.nodes[parent as usize].child, at);
-            self.nodes[at as usize].next = next;
+            let next = std::mem::replace(&mut self.nodes[parent].child, at);
+            self.nodes[at].next = next;
             if next != NONE {
-                self.nodes[next as usize].previous = at;
+                self.nodes[next].previous = at;
             }
         }
         let nodes = &self.nodes;
-        self.table.insert_unique(hash, at, |at| nodes[*at as usize].hash);
+        self.table.insert_unique(hash, at, |at| nodes[*at].hash);
         Some(at)
     }
 
     fn is_live(&self, at: u32) -> bool {
-        self.find(self.nodes[at as usize].hash) == Some(at)
+        self.find(self.nodes[at].hash) == Some(at)
     }
 
     /// Adds a medium; whether the node was not held in it.
     fn hold(&mut self, at: u32, bit: u8, number: &Number) -> bool {
-        let node = &mut self.nodes[at as usize];
+        let node = &mut self.nodes[at];
         let before = node.media;
         node.media |= bit;
         if before == 0 {
             self.held += 1;
             let parent = node.parent;
-            if parent == NONE || self.nodes[parent as usize].rooted {
+            if parent == NONE || self.nodes[parent].rooted {
                 self.root(at, number);
             }
         }
@@ -164,7 +162,7 @@ impl Tree {
         let mut stack = std::mem::take(&mut self.stack);
         stack.push(at);
         while let Some(at) = stack.pop() {
-            let node = &mut self.nodes[at as usize];
+            let node = &mut self.nodes[at];
             if node.media == 0 || node.rooted {
                 continue;
             }
@@ -180,7 +178,7 @@ impl Tree {
         let mut stack = std::mem::take(&mut self.stack);
         stack.push(at);
         while let Some(at) = stack.pop() {
-            let node = &mut self.nodes[at as usize];
+            let node = &mut self.nodes[at];
             if std::mem::take(&mut node.rooted) {
                 number.index.remove(node.key, number.number);
                 self.children(at, &mut stack);
@@ -190,17 +188,17 @@ impl Tree {
     }
 
     fn children(&self, at: u32, stack: &mut Vec<u32>) {
-        let mut child = self.nodes[at as usize].child;
+        let mut child = self.nodes[at].child;
         while child != NONE {
             stack.push(child);
-            child = self.nodes[child as usize].next;
+            child = self.nodes[child].next;
         }
     }
 
     /// Forgets `at` and those before it that are not held and that nothing follows.
     fn prune(&mut self, mut at: u32) {
-        while at != NONE && self.nodes[at as usize].media == 0 && self.nodes[at as usize].child == NONE {
-            let parent = self.nodes[at as usize].parent;
+        while at != NONE && self.nodes[at].media == 0 && self.nodes[at].child == NONE {
+            let parent = self.nodes[at].parent;
             self.release(at);
             at = parent;
         }
@@ -215,9 +213,9 @@ impl Tree {
             self.children(at, &mut branch);
             place += 1;
         }
-        let parent = self.nodes[at as usize].parent;
+        let parent = self.nodes[at].parent;
         for at in branch.into_iter().rev() {
-            self.held -= usize::from(self.nodes[at as usize].media != 0);
+            self.held -= usize::from(self.nodes[at].media != 0);
             self.release(at);
         }
         self.prune(parent);
@@ -225,34 +223,19 @@ impl Tree {
 
     /// Takes a node that nothing follows out.
     fn release(&mut self, at: u32) {
-        let Node { hash, parent, next, previous, .. } = self.nodes[at as usize];
+        let Node { hash, parent, next, previous, .. } = self.nodes[at];
         if next != NONE {
-            self.nodes[next as usize].previous = previous;
+            self.nodes[next].previous = previous;
         }
         if previous != NONE {
-            self.nodes[previous as usize].next = next;
+            self.nodes[previous].next = next;
         } else if parent != NONE {
-            self.nodes[parent as usize].child = next;
+            self.nodes[parent].child = next;
         }
         let nodes = &self.nodes;
-        if let Ok(entry) = self.table.find_entry(hash, |at| nodes[*at as usize].hash == hash) {
+        if let Ok(entry) = self.table.find_entry(hash, |at| nodes[*at].hash == hash) {
             entry.remove();
         }
-        self.nodes[at as usize].next = self.free;
-        self.free = at;
-    }
-
-    fn allocate(&mut self, node: Node) -> u32 {
-        if let Some(free) = self.nodes.get(self.free as usize) {
-            let at = std::mem::replace(&mut self.free, free.next);
-            self.nodes[at as usize] = node;
-            return at;
-        }
-        if self.nodes.len() == self.nodes.capacity() {
-            // Doubling would leave up to half of the memory unused.
-            self.nodes.reserve_exact(self.nodes.len() / 4 + 64);
-        }
-        self.nodes.push(node);
-        (self.nodes.len() - 1) as u32
+        self.nodes.release(at);
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use tokio::time::sleep;
 
-use super::{Line, pods, routes};
+use super::{super::line::Line, pods, routes};
 use crate::{
     client::Client,
     cluster::TestCluster,
@@ -248,7 +248,7 @@ fn told(what: &str, report: &Report) -> String {
 
 /// Prints a figure.
 pub(super) fn tell(name: &str, value: f64, how: &str) -> Result<()> {
-    let line = Line { name: name.into(), value, how: how.into() };
+    let line = Line { name: name.into(), value, baseline: None, how: how.into() };
     writeln!(std::io::stdout(), "{}", serde_json::to_string(&line)?)?;
     Ok(())
 }

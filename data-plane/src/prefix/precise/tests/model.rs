@@ -146,7 +146,7 @@ impl World {
                     let mut step = self.sequence.live(number);
                     if let Step::Replay { from } = step {
                         self.replay(mirror, from);
-                        step = self.sequence.resume(number);
+                        step = self.sequence.replayed(number);
                     }
                     self.take(mirror, number, step, change);
                 }
