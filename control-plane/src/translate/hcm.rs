@@ -1,7 +1,8 @@
 //! The HTTP connection manager and its filters.
 //!
 //! ```text
-//! request ─▶ strip owned headers ─▶ token-usage (response only) ─▶ model ─▶ refuse ─▶ epp ─▶ router
+//! request ─▶ strip owned headers ─▶ token-usage (response only) ─▶ part, wildcards ─▶ model ─▶ refuse ─▶ epp ─▶ router
+//!                                                                 where split
 //! ```
 
 use std::collections::HashMap;
@@ -38,26 +39,35 @@ use envoy_types::pb::{
 
 use super::{
     access_log, errors, extproc, model_scanner,
-    names::{MODEL_FILTER, OWNED_HEADERS, PICKER_FILTER, REFUSE_FILTER, TOKEN_FILTER},
+    names::{
+        MODEL_FILTER, OWNED_HEADERS, PART_FILTER, PICKER_FILTER, REFUSE_FILTER, TOKEN_FILTER,
+        WILDCARDS_FILTER,
+    },
     route::REFUSE_SCRIPT,
+    route_parts,
     settings::{HeadersWithUnderscores, Settings},
     value::{ads, any, boolean, duration, extension, inline, seconds, uint32},
 };
 use crate::gateway::ir::HttpListener;
 
-/// The manager whose routes come by RDS under this name.
-pub(super) fn manager(routes: &str, http: &HttpListener, settings: &Settings) -> HttpConnectionManager {
+/// The manager whose routes come by RDS under this name, or in parts.
+pub(super) fn manager(
+    routes: &str,
+    http: &HttpListener,
+    split: bool,
+    settings: &Settings,
+) -> HttpConnectionManager {
+    let whole = || RouteSpecifier::Rds(Rds { config_source: ads(), route_config_name: routes.to_owned() });
+    let mut mutations: Vec<_> = OWNED_HEADERS.map(remove).into();
+    mutations.extend(split.then(|| Mutation { action: Some(Action::Append(route_parts::to_entrance())) }));
     HttpConnectionManager {
         stat_prefix: routes.to_owned(),
-        route_specifier: Some(RouteSpecifier::Rds(Rds {
-            config_source: ads(),
-            route_config_name: routes.to_owned(),
-        })),
-        http_filters: filters(http, settings),
+        route_specifier: Some(if split { route_parts::specifier(routes) } else { whole() }),
+        http_filters: filters(http, split, settings),
         access_log: access_log::loggers(&settings.access_log),
         early_header_mutation_extensions: vec![extension(
             "envoy.http.early_header_mutation.header_mutation",
-            &HeaderMutation { mutations: OWNED_HEADERS.map(remove).into() },
+            &HeaderMutation { mutations },
         )],
         local_reply_config: Some(errors::local_replies(settings)),
         use_remote_address: boolean(true),
@@ -95,17 +105,28 @@ pub(super) fn manager(routes: &str, http: &HttpListener, settings: &Settings) ->
 }
 
 /// The scripts in the filters, which are part of what a listener is made from.
-pub(super) fn scripts() -> [&'static str; 3] {
-    [model_scanner::SCAN_SCRIPT, model_scanner::CATALOG_SCRIPT, REFUSE_SCRIPT]
+pub(super) fn scripts() -> [&'static str; 5] {
+    [
+        model_scanner::SCAN_SCRIPT,
+        model_scanner::CATALOG_SCRIPT,
+        REFUSE_SCRIPT,
+        route_parts::PART_SCRIPT,
+        route_parts::WILDCARDS_SCRIPT,
+    ]
 }
 
-fn filters(http: &HttpListener, settings: &Settings) -> Vec<HttpFilter> {
+fn filters(http: &HttpListener, split: bool, settings: &Settings) -> Vec<HttpFilter> {
     let mut filters = Vec::new();
     if http.uses_pickers {
         let usage = TokenUsageExtraction { include_unconfigured_routes: true, ..Default::default() };
         let handling = ResponseHandling { token_usage: Some(usage) };
         let tokens = AiProtocolManager { response_handling: Some(handling), ..Default::default() };
         filters.push(filter(TOKEN_FILTER, any(&tokens)));
+    }
+    if split {
+        filters.push(filter(PART_FILTER, any(&scripts_only([(PART_FILTER, route_parts::PART_SCRIPT)]))));
+        let wildcards = scripts_only([(WILDCARDS_FILTER, route_parts::WILDCARDS_SCRIPT)]);
+        filters.push(filter(WILDCARDS_FILTER, any(&wildcards)));
     }
     if !http.model_headers.is_empty() {
         filters.push(filter(MODEL_FILTER, any(&model_scanner::filter())));

@@ -106,14 +106,19 @@ pub(super) fn sentinels(
         name: format!("signalbox/model-required/{index}"),
         r#match: Some(on_path),
         typed_per_filter_config: scan.map(|s| (MODEL_FILTER.to_owned(), s)).into_iter().collect(),
-        action: Some(Action::Route(RouteAction {
-            cluster_specifier: Some(ClusterSpecifier::Cluster(NO_CLUSTER.to_owned())),
-            cluster_not_found_response_code: ClusterNotFoundResponseCode::NotFound.into(),
-            ..Default::default()
-        })),
+        action: Some(nowhere()),
         ..Default::default()
     };
     [unknown, required]
+}
+
+/// Forwards to a cluster that never exists: 404, unless a filter chooses another route.
+pub(super) fn nowhere() -> Action {
+    Action::Route(RouteAction {
+        cluster_specifier: Some(ClusterSpecifier::Cluster(NO_CLUSTER.to_owned())),
+        cluster_not_found_response_code: ClusterNotFoundResponseCode::NotFound.into(),
+        ..Default::default()
+    })
 }
 
 /// Envoy expands the commands in the message and escapes what clients sent.

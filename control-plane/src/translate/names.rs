@@ -19,6 +19,8 @@ pub(super) const SUBSET_NAMESPACE: &str = "envoy.lb.subset_hint";
 /// Request headers that only the proxy may set: clients' copies are removed.
 pub(super) const OWNED_HEADERS: [&str; 5] = [MODEL_HEADER, BASE_MODEL_HEADER, PICKED, SUBSET, SERVED];
 
+/// Request header that says which of a socket's RouteConfigurations is looked at.
+pub(super) const PART_HEADER: &str = "x-signalbox-routes";
 /// Response header with the one named reason of a refusal.
 pub(super) const REASON_HEADER: &str = "x-signalbox-reason";
 /// gRPC metadata that tells a picker which pool is asked for.
@@ -28,6 +30,10 @@ pub(super) const POOL_METADATA: &str = "x-signalbox-pool";
 pub(super) const MODEL_FILTER: &str = "model";
 /// Filter that answers for invalid backends.
 pub(super) const REFUSE_FILTER: &str = "refuse";
+/// Filter that leads from the entrance of many hostnames to a part of them.
+pub(super) const PART_FILTER: &str = "part";
+/// Filter that leads from a part to the hostnames with wildcards.
+pub(super) const WILDCARDS_FILTER: &str = "wildcards";
 /// Filter that asks endpoint pickers.
 pub(super) const PICKER_FILTER: &str = "epp";
 /// Filter that reads token usage from responses.

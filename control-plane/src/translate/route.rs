@@ -147,7 +147,7 @@ fn forwarding(route: &Route, forward: &Forward, context: &Context<'_>) -> RouteA
     if let Some(change) = &forward.rewrite.path {
         rewrite_path(&mut action, path_change::change(&route.matches.path, change), &route.matches.path);
     }
-    if upgrades(forward, context) {
+    if forwards_upgrades(forward, context) {
         action.upgrade_configs = vec![UpgradeConfig {
             upgrade_type: "websocket".to_owned(),
             enabled: boolean(true),
@@ -248,9 +248,14 @@ fn mirror(mirror: &Mirror) -> RequestMirrorPolicy {
     }
 }
 
+/// Whether a route takes upgrades.
+pub(super) fn upgrades(route: &Route, context: &Context<'_>) -> bool {
+    matches!(&route.action, Action::Forward(forward) if forwards_upgrades(forward, context))
+}
+
 /// WebSocket upgrades: only where some backend speaks it, and never with a pool, whose picker would hang on the
 /// upgrade (envoyproxy/envoy#47161).
-fn upgrades(forward: &Forward, context: &Context<'_>) -> bool {
+fn forwards_upgrades(forward: &Forward, context: &Context<'_>) -> bool {
     let clusters = forward.backends.iter().filter_map(|b| context.clusters.get(b.target.as_ref().ok()?));
     let mut websocket = false;
     for cluster in clusters {

@@ -2,35 +2,24 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use bytes::Bytes;
-use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
-use prost::{
-    Message, Name,
-    encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len},
-};
+use prost::{Message, Name};
 
 use super::{
     TRANSLATION_SALT,
     cache::Cache,
     cluster, endpoint, listener,
+    message::start_any,
     names::{self, BASE_MODEL_HEADER},
     route::Context,
+    route_configuration, route_parts,
     settings::Settings,
     tls,
-    value::{boolean, uint32},
     virtual_host::{self, EncodedHost},
 };
 use crate::{
     gateway::ir::{ClusterName, EndpointSet, Gateway, HttpListener, Listener, ListenerProtocol, VirtualHost},
     xds::{Resource, ResourceType, Snapshot, Version},
 };
-
-/// Field number of `RouteConfiguration.virtual_hosts`.
-const VIRTUAL_HOSTS: u32 = 2;
-/// Field number of `VirtualHost.routes`.
-const ROUTES: u32 = 3;
-/// Bytes of a direct response that every RouteConfiguration allows.
-const MIN_DIRECT_BODY: usize = 16 << 10;
 
 /// All resources of a Gateway.
 ///
@@ -86,25 +75,27 @@ pub fn snapshot(
     let clusters = Version::of(TRANSLATION_SALT, &versions);
     let mut last = std::mem::take(&mut cache.hosts);
     for source in &ir.listeners {
-        let version = Version::of(TRANSLATION_SALT, &(listener::source(source), settings));
-        let name = names::listener(source.port);
-        let listener = share(known(ResourceType::Listener, &name), version, || {
-            resource(&name, version, &listener::listener(source, settings))
-        });
-        snapshot.insert(ResourceType::Listener, listener);
+        let mut split = Vec::new();
         for (name, http) in route_sources(source) {
             let hosts = encode_hosts(&name, http, ir, settings, clusters, &mut last);
-            let of_hosts: Vec<_> = hosts.iter().map(|h| h.version).collect();
-            let version = Version::of(TRANSLATION_SALT, &(&name, of_hosts));
-            let routes = share(known(ResourceType::Route, &name), version, || Resource {
-                name: name.as_str().into(),
-                version,
-                any: route_configuration(&name, &hosts),
-            });
-            snapshot.insert(ResourceType::Route, routes);
+            split.push(route_parts::is_split(&hosts));
+            for (part, hosts) in route_parts::parts(&hosts) {
+                let name = part.name(&name);
+                let version = route_configuration::version(&name, part, &hosts, settings);
+                let routes = share(known(ResourceType::Route, &name), version, || {
+                    route_configuration::encode(&name, part, &hosts, version, settings)
+                });
+                snapshot.insert(ResourceType::Route, routes);
+            }
             let keys = http.virtual_hosts.iter().map(|h| (name.clone(), h.hostname.clone()));
             cache.hosts.extend(keys.zip(hosts));
         }
+        let version = Version::of(TRANSLATION_SALT, &(listener::source(source), &split, settings));
+        let name = names::listener(source.port);
+        let listener = share(known(ResourceType::Listener, &name), version, || {
+            resource(&name, version, &listener::listener(source, &split, settings))
+        });
+        snapshot.insert(ResourceType::Listener, listener);
     }
     snapshot
 }
@@ -155,56 +146,4 @@ pub(super) fn resource<T: Message + Name>(name: &str, version: Version, message:
     let mut any = start_any::<T>(value.len());
     any.extend_from_slice(&value);
     Resource { name: name.into(), version, any: any.into() }
-}
-
-/// The beginning of an encoded `google.protobuf.Any` whose value of `len` bytes follows.
-fn start_any<T: Name>(len: usize) -> Vec<u8> {
-    let url = T::type_url();
-    let mut any = Vec::with_capacity(len + url.len() + 16);
-    prost::encoding::string::encode(1, &url, &mut any);
-    start_message(2, len, &mut any);
-    any
-}
-
-/// A field that holds a message of `len` bytes, which follow.
-fn start_message(field: u32, len: usize, buffer: &mut Vec<u8>) {
-    encode_key(field, WireType::LengthDelimited, buffer);
-    encode_varint(len as u64, buffer);
-}
-
-fn field_len(field: u32, len: usize) -> usize {
-    key_len(field) + encoded_len_varint(len as u64) + len
-}
-
-/// The RouteConfiguration of a port, put together from the bytes of its virtual hosts.
-fn route_configuration(name: &str, hosts: &[EncodedHost]) -> Bytes {
-    let longest = hosts.iter().map(|h| h.longest_body).fold(MIN_DIRECT_BODY, usize::max);
-    let head = RouteConfiguration {
-        name: name.to_owned(),
-        // Routes may name clusters that never exist: sentinels and refusals.
-        validate_clusters: boolean(false),
-        max_direct_response_body_size_bytes: uint32(u32::try_from(longest).unwrap_or(u32::MAX)),
-        ignore_port_in_host_matching: true,
-        ..Default::default()
-    }
-    .encode_to_vec();
-    let lens: Vec<_> = hosts.iter().map(host_len).collect();
-    let len = head.len() + lens.iter().map(|&l| field_len(VIRTUAL_HOSTS, l)).sum::<usize>();
-    let mut any = start_any::<RouteConfiguration>(len);
-    any.extend_from_slice(&head);
-    for (host, len) in hosts.iter().zip(lens) {
-        start_message(VIRTUAL_HOSTS, len, &mut any);
-        any.extend_from_slice(&host.head);
-        for route in &host.routes {
-            start_message(ROUTES, route.bytes.len(), &mut any);
-            any.extend_from_slice(&route.bytes);
-        }
-        any.extend_from_slice(&host.tail);
-    }
-    any.into()
-}
-
-fn host_len(host: &EncodedHost) -> usize {
-    let routes = host.routes.iter().map(|r| field_len(ROUTES, r.bytes.len())).sum::<usize>();
-    host.head.len() + routes + host.tail.len()
 }

@@ -20,6 +20,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::{
     TRANSLATION_SALT,
+    message::{field_len, start_message},
     model_scanner::{self, Reach, Scan},
     models,
     names::MODEL_FILTER,
@@ -31,6 +32,9 @@ use crate::{
     xds::Version,
 };
 
+/// Field number of `VirtualHost.routes`.
+const ROUTES: u32 = 3;
+
 /// A virtual host's bytes, and what they were made from.
 #[derive(Clone, Debug)]
 pub(super) struct EncodedHost {
@@ -40,20 +44,44 @@ pub(super) struct EncodedHost {
     context: Version,
     /// Version of the content.
     pub(super) version: Version,
-    pub(super) head: Bytes,
-    pub(super) routes: Vec<EncodedRoute>,
-    pub(super) tail: Bytes,
+    head: Bytes,
+    routes: Vec<EncodedRoute>,
+    tail: Bytes,
     /// Longest direct response.
     pub(super) longest_body: usize,
+    /// Whether some route takes upgrades.
+    pub(super) upgrades: bool,
+}
+
+impl EncodedHost {
+    pub(super) fn hostname(&self) -> &str {
+        &self.source.hostname
+    }
+
+    /// Bytes of the message.
+    pub(super) fn len(&self) -> usize {
+        let routes = self.routes.iter().map(|r| field_len(ROUTES, r.bytes.len())).sum::<usize>();
+        self.head.len() + routes + self.tail.len()
+    }
+
+    /// Appends the message.
+    pub(super) fn put(&self, buffer: &mut Vec<u8>) {
+        buffer.extend_from_slice(&self.head);
+        for route in &self.routes {
+            start_message(ROUTES, route.bytes.len(), buffer);
+            buffer.extend_from_slice(&route.bytes);
+        }
+        buffer.extend_from_slice(&self.tail);
+    }
 }
 
 /// A route's bytes, and what they were made from.
 #[derive(Clone, Debug)]
-pub(super) struct EncodedRoute {
+struct EncodedRoute {
     source: Arc<Route>,
     scan: Scan,
     version: Version,
-    pub(super) bytes: Bytes,
+    bytes: Bytes,
 }
 
 /// Encodes a virtual host, with what `previous` has of it.
@@ -83,6 +111,7 @@ pub(super) fn encode(
         routes,
         tail: tail(host, &reach, context).encode_to_vec().into(),
         longest_body: models::list_len(&host.models),
+        upgrades: host.routes.iter().any(|route| route::upgrades(route, context)),
     }
 }
 

@@ -77,9 +77,17 @@ pub(crate) fn wrap(view: &Value, endpoints: Endpoints) -> Value {
         }
         for chain in chains {
             let manager = &mut chain["filters"][0]["typedConfig"];
-            let rds = manager.as_object_mut().unwrap().remove("rds").unwrap();
-            let name = rds["routeConfigName"].as_str().unwrap();
-            manager["routeConfig"] = strip(view["routes"][name]["resource"].clone());
+            let routes = |name: &Value| strip(view["routes"][name.as_str().unwrap()]["resource"].clone());
+            match manager.as_object_mut().unwrap().remove("rds") {
+                Some(rds) => manager["routeConfig"] = routes(&rds["routeConfigName"]),
+                None => {
+                    let list = &mut manager["scopedRoutes"]["scopedRouteConfigurationsList"];
+                    for scope in list["scopedRouteConfigurations"].as_array_mut().unwrap() {
+                        let name = scope.as_object_mut().unwrap().remove("routeConfigurationName").unwrap();
+                        scope["routeConfiguration"] = routes(&name);
+                    }
+                }
+            }
             if endpoints == Endpoints::Inline {
                 // Secrets come over ADS, which is not there.
                 chain.as_object_mut().unwrap().remove("transportSocket");

@@ -8,6 +8,7 @@ mod drain;
 mod envoy;
 mod errors;
 mod golden;
+mod parts;
 mod pickers;
 mod scanner;
 mod stack;
