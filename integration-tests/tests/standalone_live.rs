@@ -310,3 +310,43 @@ async fn a_bad_manifest_is_named_and_changes_nothing() {
     let (code, text) = stack.signalbox_status().await.unwrap();
     assert_eq!(code, 0, "{text}");
 }
+
+/// Very many hostnames are served in parts, few in one piece: the change between the two is Envoy's largest.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_gets_and_loses_very_many_hosts_loses_no_request() {
+    let stack = Stack::guide_at(20.0).await.unwrap();
+    let of_a_team = |n: usize| {
+        let route = manifests::model_route(&format!("team-{n}"), &format!("team-{n}"), &[("gemma3", 1)]);
+        route.replace("  rules:\n", &format!("  hostnames: [team-{n}.example.com]\n  rules:\n"))
+    };
+    let echo = |n: usize| {
+        let body = json!({"model": format!("team-{n}")}).to_string();
+        LoadRequest::post("/v1/completions", body).header("x-echo", "1").header("host", &host_of(n))
+    };
+    let is_served = async |n: usize| {
+        let (body, host) = (json!({"model": format!("team-{n}")}).to_string(), host_of(n));
+        let headers = [("x-echo", "1"), ("host", &*host)];
+        let reply = stack.client.post("/v1/completions", body, &headers).await;
+        reply.expect("the Gateway answers").status == StatusCode::OK
+    };
+    // Beside the first of the many: the guide's routes, which are for any host.
+    let requests = || both_models().into_iter().chain([echo(0)]).collect();
+    let mut load = None;
+    for (round, many) in [10, 400, 10, 300, 1].into_iter().enumerate() {
+        let routes = (0..many).map(of_a_team).collect::<Vec<_>>().join("---\n");
+        stack.manifests.write("teams.yaml", &routes).unwrap();
+        stack
+            .eventually("as many are served", SOON, async || {
+                is_served(many - 1).await && !is_served(many).await
+            })
+            .await
+            .unwrap_or_else(|error| panic!("round {round}: {error:#}"));
+        load.get_or_insert_with(|| background(&stack, requests(), 60.0));
+    }
+    let report = load.expect("started").stop().await;
+    assert_eq!(report.failed(), 0, "{report}");
+}
+
+fn host_of(team: usize) -> String {
+    format!("team-{team}.example.com")
+}

@@ -59,7 +59,8 @@ pub(super) fn manager(
 ) -> HttpConnectionManager {
     let whole = || RouteSpecifier::Rds(Rds { config_source: ads(), route_config_name: routes.to_owned() });
     let mut mutations: Vec<_> = OWNED_HEADERS.map(remove).into();
-    mutations.extend(split.then(|| Mutation { action: Some(Action::Append(route_parts::to_entrance())) }));
+    mutations
+        .extend(split.then(|| Mutation { action: Some(Action::Append(route_parts::to_entrance(routes))) }));
     HttpConnectionManager {
         stat_prefix: routes.to_owned(),
         route_specifier: Some(if split { route_parts::specifier(routes) } else { whole() }),

@@ -8,8 +8,8 @@
 //!            │  └ hostnames that take upgrades ─▶ their routes      └ any other ── script ──▶ wildcards ─▶ their routes
 //! ```
 //!
-//! The parts are scopes (`ScopedRoutes`) that a header names; the listener lists them, so only a socket that begins or
-//! ceases to have very many hostnames changes its listener. The entrance is a forwarding route, since Envoy takes the
+//! The parts are scopes (SRDS) that a header names. They are always the same, so only a socket that begins or ceases to
+//! have very many hostnames changes its listener. The entrance is a forwarding route, since Envoy takes the
 //! limit of buffered bodies from the route that a request first meets; and whether a connection may be upgraded.
 
 use envoy_types::pb::envoy::{
@@ -22,7 +22,7 @@ use envoy_types::pb::envoy::{
         },
     },
     extensions::filters::network::http_connection_manager::v3::{
-        ScopedRouteConfigurationsList, ScopedRoutes,
+        ScopedRds, ScopedRoutes,
         http_connection_manager::RouteSpecifier,
         scoped_routes::{
             ConfigSpecifier, ScopeKeyBuilder,
@@ -33,6 +33,7 @@ use envoy_types::pb::envoy::{
 use envoy_types::pb::google::protobuf::UInt64Value;
 
 use super::{
+    TRANSLATION_SALT,
     model_scanner::script,
     models,
     names::{PART_FILTER, PART_HEADER, WILDCARDS_FILTER},
@@ -40,6 +41,7 @@ use super::{
     value::{ads, set_header},
     virtual_host::EncodedHost,
 };
+use crate::xds::Version;
 
 /// Sends requests from the entrance to a part.
 pub(super) const PART_SCRIPT: &str = include_str!("lua/part.lua");
@@ -50,7 +52,6 @@ pub(super) const WILDCARDS_SCRIPT: &str = include_str!("lua/wildcards.lua");
 const MANY: usize = 256;
 /// Parts, as in the script.
 const PARTS: u32 = 128;
-const ENTRANCE: &str = "entrance";
 const WILDCARDS: &str = "wildcards";
 
 /// One of a socket's RouteConfigurations.
@@ -67,21 +68,14 @@ pub(super) enum Part {
 }
 
 impl Part {
-    /// The RouteConfiguration's name, for a socket whose routes have the name.
+    /// The name of the RouteConfiguration, and of a part's scope and the value of the header that leads to it, for a
+    /// socket whose routes have the name.
     pub(super) fn name(self, routes: &str) -> String {
         match self {
             Self::Whole => routes.to_owned(),
-            _ => format!("{routes}/{}", self.key()),
-        }
-    }
-
-    /// The value of the header that leads to it.
-    fn key(self) -> String {
-        match self {
-            Self::Whole => String::new(),
-            Self::Entrance => ENTRANCE.to_owned(),
-            Self::Exact(n) => n.to_string(),
-            Self::Wildcards => WILDCARDS.to_owned(),
+            Self::Entrance => format!("{routes}/entrance"),
+            Self::Exact(n) => format!("{routes}/{n}"),
+            Self::Wildcards => format!("{routes}/{WILDCARDS}"),
         }
     }
 
@@ -148,39 +142,46 @@ fn hash(hostname: &str) -> u32 {
 }
 
 /// How a split socket finds its RouteConfigurations.
+///
+/// All split sockets of a Gateway share one subscription (Envoy keeps one for equal sources), so a scope's key has the
+/// socket's name in it.
 pub(super) fn specifier(routes: &str) -> RouteSpecifier {
     let header = fragment_builder::HeaderValueExtractor {
         name: PART_HEADER.to_owned(),
         extract_type: Some(fragment_builder::header_value_extractor::ExtractType::Index(0)),
         ..Default::default()
     };
-    let builder = ScopeKeyBuilder {
-        fragments: vec![FragmentBuilder {
-            r#type: Some(fragment_builder::Type::HeaderValueExtractor(header)),
-        }],
-    };
-    let scope = |part: Part| ScopedRouteConfiguration {
-        name: part.key(),
-        route_configuration_name: part.name(routes),
-        key: Some(Key {
-            fragments: vec![key::Fragment { r#type: Some(key::fragment::Type::StringKey(part.key())) }],
-        }),
-        ..Default::default()
-    };
-    let all = [Part::Entrance, Part::Wildcards].into_iter().chain((0..PARTS).map(Part::Exact));
+    let fragment = FragmentBuilder { r#type: Some(fragment_builder::Type::HeaderValueExtractor(header)) };
     RouteSpecifier::ScopedRoutes(ScopedRoutes {
         name: routes.to_owned(),
-        scope_key_builder: Some(builder),
+        scope_key_builder: Some(ScopeKeyBuilder { fragments: vec![fragment] }),
         rds_config_source: ads(),
-        config_specifier: Some(ConfigSpecifier::ScopedRouteConfigurationsList(
-            ScopedRouteConfigurationsList { scoped_route_configurations: all.map(scope).collect() },
-        )),
+        config_specifier: Some(ConfigSpecifier::ScopedRds(ScopedRds {
+            scoped_rds_config_source: ads(),
+            ..Default::default()
+        })),
     })
 }
 
+/// The version of a part's scope.
+pub(super) fn scope_version(name: &str) -> Version {
+    Version::of(TRANSLATION_SALT, &("scope", name))
+}
+
+/// The scope that leads to the part of this name.
+pub(super) fn scope(name: &str) -> ScopedRouteConfiguration {
+    let key = key::Fragment { r#type: Some(key::fragment::Type::StringKey(name.to_owned())) };
+    ScopedRouteConfiguration {
+        name: name.to_owned(),
+        route_configuration_name: name.to_owned(),
+        key: Some(Key { fragments: vec![key] }),
+        ..Default::default()
+    }
+}
+
 /// What leads a request to the entrance, whatever its client says.
-pub(super) fn to_entrance() -> HeaderValueOption {
-    set_header(PART_HEADER, ENTRANCE)
+pub(super) fn to_entrance(routes: &str) -> HeaderValueOption {
+    set_header(PART_HEADER, &Part::Entrance.name(routes))
 }
 
 #[cfg(test)]
@@ -193,7 +194,7 @@ mod tests {
             (0..3_000).map(|n| format!("there-{n}.example.com")).collect::<Vec<_>>(),
             (0..3_000).map(|n| format!("{n:05}.ai.internal")).collect(),
             (0..3_000).map(|n| format!("llm.team-{n}.svc.example.org")).collect(),
-            (0..3_000).map(|n| format!("{:x}.example.com", n * 1_000_003)).collect(),
+            (0..3_000_u64).map(|n| format!("{:x}.example.com", n * 1_000_003)).collect(),
         ] {
             let mut counts = vec![0; PARTS as usize];
             names.iter().for_each(|name| counts[hash(name) as usize] += 1);
@@ -207,6 +208,7 @@ mod tests {
         for said in [PARTS.to_string(), "4294967291".to_owned(), format!("'{PART_HEADER}'")] {
             assert!(PART_SCRIPT.contains(&said), "{said}");
         }
-        assert!(WILDCARDS_SCRIPT.contains(&format!("'{PART_HEADER}', '{WILDCARDS}'")));
+        assert!(WILDCARDS_SCRIPT.contains(&format!("'{PART_HEADER}'")));
+        assert!(WILDCARDS_SCRIPT.contains(&format!("'{WILDCARDS}'")));
     }
 }

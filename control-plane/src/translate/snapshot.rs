@@ -11,7 +11,8 @@ use super::{
     message::start_any,
     names::{self, BASE_MODEL_HEADER},
     route::Context,
-    route_configuration, route_parts,
+    route_configuration,
+    route_parts::{self, Part},
     settings::Settings,
     tls,
     virtual_host::{self, EncodedHost},
@@ -86,6 +87,13 @@ pub fn snapshot(
                     route_configuration::encode(&name, part, &hosts, version, settings)
                 });
                 snapshot.insert(ResourceType::Route, routes);
+                if part != Part::Whole {
+                    let version = route_parts::scope_version(&name);
+                    let scope = share(known(ResourceType::Scope, &name), version, || {
+                        resource(&name, version, &route_parts::scope(&name))
+                    });
+                    snapshot.insert(ResourceType::Scope, scope);
+                }
             }
             let keys = http.virtual_hosts.iter().map(|h| (name.clone(), h.hostname.clone()));
             cache.hosts.extend(keys.zip(hosts));

@@ -38,6 +38,7 @@ fn title(kind: ResourceType) -> &'static str {
         ResourceType::Cluster => "clusters",
         ResourceType::Endpoint => "endpoints",
         ResourceType::Listener => "listeners",
+        ResourceType::Scope => "scopes",
         ResourceType::Route => "routes",
         ResourceType::Secret => "secrets",
     }

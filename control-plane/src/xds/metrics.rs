@@ -38,6 +38,7 @@ impl TypeLabel {
             ResourceType::Cluster => "cluster",
             ResourceType::Endpoint => "endpoint",
             ResourceType::Listener => "listener",
+            ResourceType::Scope => "scope",
             ResourceType::Route => "route",
             ResourceType::Secret => "secret",
         };

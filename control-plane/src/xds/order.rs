@@ -1,8 +1,9 @@
 //! When something may be sent: make before break.
 //!
 //! ```text
-//! adds      CDS ─▶ EDS ─▶ [gate: new clusters are warm] ─▶ LDS ─▶ RDS ─▶ SDS
+//! adds      CDS ─▶ EDS ─▶ [gate: new clusters are warm] ─▶ LDS ─▶ SRDS ─▶ RDS ─▶ SDS
 //! removals  LDS, RDS at once ─▶ [both accepted, linger] ─▶ CDS ─▶ EDS
+//!                                          [drain] ─▶ SRDS
 //! ```
 //!
 //! Envoy acknowledges a CDS response only when its clusters are warm, and answers 503 for a route to a cluster that
@@ -28,17 +29,31 @@ pub struct Timing {
     /// How long unreferenced clusters stay at most when routes and listeners are not acknowledged. Does not count
     /// while a route or listener is rejected: its accepted version may refer to them.
     pub grace: Duration,
+    /// How long scopes stay once no listener uses them: connections that the listener had before are drained, and
+    /// find their routes by them until they are closed. Envoy's `--drain-time-s`.
+    pub drain: Duration,
+}
+
+impl Timing {
+    fn linger(&self, kind: ResourceType) -> Duration {
+        if kind == ResourceType::Scope { self.drain } else { self.linger }
+    }
 }
 
 impl Default for Timing {
     fn default() -> Self {
-        Self { warm: Duration::from_secs(5), linger: Duration::from_secs(1), grace: Duration::from_secs(10) }
+        Self {
+            warm: Duration::from_secs(5),
+            linger: Duration::from_secs(1),
+            grace: Duration::from_secs(10),
+            drain: Duration::from_secs(600),
+        }
     }
 }
 
 /// Whether the removal of a type's resources waits until nothing refers to them.
 pub(super) fn leaves_late(kind: ResourceType) -> bool {
-    matches!(kind, ResourceType::Cluster | ResourceType::Endpoint)
+    matches!(kind, ResourceType::Cluster | ResourceType::Endpoint | ResourceType::Scope)
 }
 
 /// Holds listeners and routes back while new clusters are not acknowledged.
@@ -139,12 +154,12 @@ impl Leaving {
         if referrers.rejected {
             self.restart(now);
         }
-        let due = |since: &Instant| match self.settled {
-            Some(settled) => now >= settled + timing.linger,
-            None => !referrers.rejected && now >= *since + timing.grace,
+        let due = |(kind, _): &(ResourceType, _), since: &Instant| match self.settled {
+            Some(settled) => now >= settled + timing.linger(*kind),
+            None => !referrers.rejected && now >= *since + timing.grace.max(timing.linger(*kind)),
         };
         let due: Vec<_> =
-            self.names.iter().filter(|(_, since)| due(since)).map(|(key, _)| key.clone()).collect();
+            self.names.iter().filter(|(key, since)| due(key, since)).map(|(key, _)| key.clone()).collect();
         for key in &due {
             self.names.remove(key);
         }
@@ -153,10 +168,13 @@ impl Leaving {
 
     /// When to look again.
     pub(super) fn deadline(&self, rejected: bool, timing: &Timing) -> Option<Instant> {
-        let oldest = self.names.values().min()?;
-        match self.settled {
-            Some(settled) => Some(settled + timing.linger),
-            None => (!rejected).then(|| *oldest + timing.grace),
+        let at = |(kind, _): &(ResourceType, _), since: &Instant| match self.settled {
+            Some(settled) => settled + timing.linger(*kind),
+            None => *since + timing.grace.max(timing.linger(*kind)),
+        };
+        if self.settled.is_none() && rejected {
+            return None;
         }
+        self.names.iter().map(|(key, since)| at(key, since)).min()
     }
 }

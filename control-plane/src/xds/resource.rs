@@ -6,20 +6,22 @@ use bytes::Bytes;
 use xxhash_rust::xxh3::Xxh3;
 
 /// The resource types that are served. The order is the order in which additions are pushed
-/// (make before break: clusters, their endpoints, listeners, their routes).
+/// (make before break: clusters, their endpoints, listeners, what leads to their routes, the routes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(missing_docs, reason = "CDS, EDS, LDS, RDS and SDS")]
+#[expect(missing_docs, reason = "CDS, EDS, LDS, SRDS, RDS and SDS")]
 pub enum ResourceType {
     Cluster,
     Endpoint,
     Listener,
+    Scope,
     Route,
     Secret,
 }
 
 impl ResourceType {
     /// All types, in push order.
-    pub const ALL: [Self; 5] = [Self::Cluster, Self::Endpoint, Self::Listener, Self::Route, Self::Secret];
+    pub const ALL: [Self; 6] =
+        [Self::Cluster, Self::Endpoint, Self::Listener, Self::Scope, Self::Route, Self::Secret];
 
     /// The type URL.
     pub fn type_url(self) -> &'static str {
@@ -27,6 +29,7 @@ impl ResourceType {
             Self::Cluster => "type.googleapis.com/envoy.config.cluster.v3.Cluster",
             Self::Endpoint => "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
             Self::Listener => "type.googleapis.com/envoy.config.listener.v3.Listener",
+            Self::Scope => "type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration",
             Self::Route => "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
             Self::Secret => "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
         }

@@ -81,11 +81,15 @@ pub(crate) fn wrap(view: &Value, endpoints: Endpoints) -> Value {
             match manager.as_object_mut().unwrap().remove("rds") {
                 Some(rds) => manager["routeConfig"] = routes(&rds["routeConfigName"]),
                 None => {
-                    let list = &mut manager["scopedRoutes"]["scopedRouteConfigurationsList"];
-                    for scope in list["scopedRouteConfigurations"].as_array_mut().unwrap() {
+                    let mut scopes = resources("scopes");
+                    for scope in &mut scopes {
                         let name = scope.as_object_mut().unwrap().remove("routeConfigurationName").unwrap();
                         scope["routeConfiguration"] = routes(&name);
                     }
+                    let scoped = manager["scopedRoutes"].as_object_mut().unwrap();
+                    scoped.remove("scopedRds").unwrap();
+                    let list = json!({"scopedRouteConfigurations": scopes});
+                    scoped.insert("scopedRouteConfigurationsList".to_owned(), list);
                 }
             }
             if endpoints == Endpoints::Inline {

@@ -345,7 +345,7 @@ impl Session {
 
 /// Whether a first request without names asks for everything.
 fn has_legacy_wildcard(kind: ResourceType) -> bool {
-    matches!(kind, ResourceType::Cluster | ResourceType::Listener)
+    matches!(kind, ResourceType::Cluster | ResourceType::Listener | ResourceType::Scope)
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! The state-of-the-world protocol: requests carry the whole subscription; responses carry all clusters, all
-//! listeners, or those endpoints, routes and secrets that differ (absence means nothing for these).
+//! listeners, all scopes, or those endpoints, routes and secrets that differ (absence means nothing for these).
 //!
 //! A request whose nonce is not that of the last response of its type was sent before the client saw that response,
 //! and so was one without a nonce once there was a response. What it asks for the next request repeats. What it does

@@ -23,6 +23,7 @@ fn kind_of(word: &str) -> ResourceType {
         "CDS" => ResourceType::Cluster,
         "EDS" => ResourceType::Endpoint,
         "LDS" => ResourceType::Listener,
+        "SRDS" => ResourceType::Scope,
         "RDS" => ResourceType::Route,
         "SDS" => ResourceType::Secret,
         other => panic!("no type {other:?}"),
@@ -30,7 +31,7 @@ fn kind_of(word: &str) -> ResourceType {
 }
 
 fn word_of(kind: ResourceType) -> &'static str {
-    ["CDS", "EDS", "LDS", "RDS", "SDS"][kind as usize]
+    ["CDS", "EDS", "LDS", "SRDS", "RDS", "SDS"][kind as usize]
 }
 
 /// `CDS a=1 b=1 / EDS a=1`
