@@ -7,6 +7,7 @@ use std::{
 
 use http::StatusCode;
 use integration_tests::{
+    client::Client,
     load::{Failure, Load, LoadRequest, Pace, Running},
     simulator::{Fleet, PodConfig},
     stack::{Example, Stack, children_of, manifests},
@@ -315,10 +316,6 @@ async fn a_bad_manifest_is_named_and_changes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_socket_that_gets_and_loses_very_many_hosts_loses_no_request() {
     let stack = Stack::guide_at(20.0).await.unwrap();
-    let of_a_team = |n: usize| {
-        let route = manifests::model_route(&format!("team-{n}"), &format!("team-{n}"), &[("gemma3", 1)]);
-        route.replace("  rules:\n", &format!("  hostnames: [team-{n}.example.com]\n  rules:\n"))
-    };
     let echo = |n: usize| {
         let body = json!({"model": format!("team-{n}")}).to_string();
         LoadRequest::post("/v1/completions", body).header("x-echo", "1").header("host", &host_of(n))
@@ -333,7 +330,7 @@ async fn a_socket_that_gets_and_loses_very_many_hosts_loses_no_request() {
     let requests = || both_models().into_iter().chain([echo(0)]).collect();
     let mut load = None;
     for (round, many) in [10, 400, 10, 300, 1].into_iter().enumerate() {
-        let routes = (0..many).map(of_a_team).collect::<Vec<_>>().join("---\n");
+        let routes = (0..many).map(team).collect::<Vec<_>>().join("---\n");
         stack.manifests.write("teams.yaml", &routes).unwrap();
         stack
             .eventually("as many are served", SOON, async || {
@@ -345,6 +342,35 @@ async fn a_socket_that_gets_and_loses_very_many_hosts_loses_no_request() {
     }
     let report = load.expect("started").stop().await;
     assert_eq!(report.failed(), 0, "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_sockets_may_have_very_many_hosts() {
+    let stack = Stack::guide_at(20.0).await.unwrap();
+    let routes: Vec<_> = (0..300).map(team).collect();
+    stack.manifests.write("teams.yaml", &routes.join("---\n")).unwrap();
+    let answers = async |client: &Client, n: usize| {
+        let (body, host) = (json!({"model": format!("team-{n}")}).to_string(), host_of(n));
+        let reply = client.post("/v1/completions", body, &[("x-echo", "1"), ("host", &*host)]).await;
+        reply.is_ok_and(|reply| reply.status == StatusCode::OK)
+    };
+    stack.eventually("the first is split", SOON, async || answers(&stack.client, 299).await).await.unwrap();
+    let gateway = stack.manifests.read("gateway.yaml").unwrap();
+    let second = "  listeners:\n  - name: second\n    protocol: HTTP\n    port: 8081\n";
+    stack.manifests.write("gateway.yaml", &gateway.replace("  listeners:\n", second)).unwrap();
+    let other = Client::new(SocketAddr::new(stack.address().ip(), 8081));
+    stack
+        .eventually("the second has them all too", SOON, async || {
+            answers(&other, 0).await && answers(&other, 299).await
+        })
+        .await
+        .unwrap();
+    assert!(answers(&stack.client, 0).await && answers(&stack.client, 299).await);
+}
+
+fn team(n: usize) -> String {
+    let route = manifests::model_route(&format!("team-{n}"), &format!("team-{n}"), &[("gemma3", 1)]);
+    route.replace("  rules:\n", &format!("  hostnames: [team-{n}.example.com]\n  rules:\n"))
 }
 
 fn host_of(team: usize) -> String {

@@ -2,7 +2,6 @@
 //!
 //! ```text
 //! request ─▶ strip owned headers ─▶ token-usage (response only) ─▶ part, wildcards ─▶ model ─▶ refuse ─▶ epp ─▶ router
-//!                                                                 where split
 //! ```
 
 use std::collections::HashMap;
@@ -24,10 +23,8 @@ use envoy_types::pb::{
                     router::v3::Router,
                 },
                 network::http_connection_manager::v3::{
-                    HttpConnectionManager, HttpFilter, Rds,
-                    http_connection_manager::{
-                        PathWithEscapedSlashesAction, RouteSpecifier, ServerHeaderTransformation,
-                    },
+                    HttpConnectionManager, HttpFilter,
+                    http_connection_manager::{PathWithEscapedSlashesAction, ServerHeaderTransformation},
                     http_filter,
                 },
             },
@@ -46,25 +43,18 @@ use super::{
     route::REFUSE_SCRIPT,
     route_parts,
     settings::{HeadersWithUnderscores, Settings},
-    value::{ads, any, boolean, duration, extension, inline, seconds, uint32},
+    value::{any, boolean, duration, extension, inline, seconds, uint32},
 };
 use crate::gateway::ir::HttpListener;
 
-/// The manager whose routes come by RDS under this name, or in parts.
-pub(super) fn manager(
-    routes: &str,
-    http: &HttpListener,
-    split: bool,
-    settings: &Settings,
-) -> HttpConnectionManager {
-    let whole = || RouteSpecifier::Rds(Rds { config_source: ads(), route_config_name: routes.to_owned() });
+/// The manager whose routes have this name.
+pub(super) fn manager(routes: &str, http: &HttpListener, settings: &Settings) -> HttpConnectionManager {
     let mut mutations: Vec<_> = OWNED_HEADERS.map(remove).into();
-    mutations
-        .extend(split.then(|| Mutation { action: Some(Action::Append(route_parts::to_entrance(routes))) }));
+    mutations.push(Mutation { action: Some(Action::Append(route_parts::to_own(routes))) });
     HttpConnectionManager {
         stat_prefix: routes.to_owned(),
-        route_specifier: Some(if split { route_parts::specifier(routes) } else { whole() }),
-        http_filters: filters(http, split, settings),
+        route_specifier: Some(route_parts::specifier(routes)),
+        http_filters: filters(http, settings),
         access_log: access_log::loggers(&settings.access_log),
         early_header_mutation_extensions: vec![extension(
             "envoy.http.early_header_mutation.header_mutation",
@@ -116,7 +106,7 @@ pub(super) fn scripts() -> [&'static str; 5] {
     ]
 }
 
-fn filters(http: &HttpListener, split: bool, settings: &Settings) -> Vec<HttpFilter> {
+fn filters(http: &HttpListener, settings: &Settings) -> Vec<HttpFilter> {
     let mut filters = Vec::new();
     if http.uses_pickers {
         let usage = TokenUsageExtraction { include_unconfigured_routes: true, ..Default::default() };
@@ -124,11 +114,10 @@ fn filters(http: &HttpListener, split: bool, settings: &Settings) -> Vec<HttpFil
         let tokens = AiProtocolManager { response_handling: Some(handling), ..Default::default() };
         filters.push(filter(TOKEN_FILTER, any(&tokens)));
     }
-    if split {
-        filters.push(filter(PART_FILTER, any(&scripts_only([(PART_FILTER, route_parts::PART_SCRIPT)]))));
-        let wildcards = scripts_only([(WILDCARDS_FILTER, route_parts::WILDCARDS_SCRIPT)]);
-        filters.push(filter(WILDCARDS_FILTER, any(&wildcards)));
-    }
+    // Always there, so that very many hostnames change routes only; they do nothing where no route names their script.
+    filters.push(filter(PART_FILTER, any(&scripts_only([(PART_FILTER, route_parts::PART_SCRIPT)]))));
+    let wildcards = scripts_only([(WILDCARDS_FILTER, route_parts::WILDCARDS_SCRIPT)]);
+    filters.push(filter(WILDCARDS_FILTER, any(&wildcards)));
     if !http.model_headers.is_empty() {
         filters.push(filter(MODEL_FILTER, any(&model_scanner::filter())));
     }

@@ -20,21 +20,15 @@ use super::{
 use crate::gateway::ir::{HttpListener, Listener, ListenerProtocol, TlsChain};
 
 /// The resource. Names depend on the port alone, so that edits update the listener in place instead of draining it.
-///
-/// `split`: whether its routes come in parts, for each of its HTTP sides.
-pub(super) fn listener(listener: &Listener, split: &[bool], settings: &Settings) -> PbListener {
+pub(super) fn listener(listener: &Listener, settings: &Settings) -> PbListener {
     let mut addresses = bind(listener).into_iter();
     let address = addresses.next();
     let (filter_chains, default_filter_chain, listener_filters) = match &listener.protocol {
         ListenerProtocol::Http(http) => {
-            let split = split.contains(&true);
-            (Vec::new(), Some(chain(names::routes(listener.port), http, split, settings)), Vec::new())
+            (Vec::new(), Some(chain(names::routes(listener.port), http, settings)), Vec::new())
         }
         ListenerProtocol::Https(chains) => {
-            let chains = chains
-                .iter()
-                .zip(split)
-                .map(|(chain, &split)| tls_chain(listener.port, chain, split, settings));
+            let chains = chains.iter().map(|chain| tls_chain(listener.port, chain, settings));
             (chains.collect(), None, vec![server_names()])
         }
     };
@@ -99,11 +93,11 @@ pub(super) fn socket(ip: IpAddr, port: u16) -> Address {
     }
 }
 
-fn chain(name: String, http: &HttpListener, split: bool, settings: &Settings) -> FilterChain {
+fn chain(name: String, http: &HttpListener, settings: &Settings) -> FilterChain {
     FilterChain {
         filters: vec![Filter {
             name: "envoy.filters.network.http_connection_manager".to_owned(),
-            config_type: Some(ConfigType::TypedConfig(any(&hcm::manager(&name, http, split, settings)))),
+            config_type: Some(ConfigType::TypedConfig(any(&hcm::manager(&name, http, settings)))),
         }],
         name,
         ..Default::default()
@@ -111,7 +105,7 @@ fn chain(name: String, http: &HttpListener, split: bool, settings: &Settings) ->
 }
 
 /// The chain of one server name. `*` takes clients that name none, too.
-fn tls_chain(port: u16, tls: &TlsChain, split: bool, settings: &Settings) -> FilterChain {
+fn tls_chain(port: u16, tls: &TlsChain, settings: &Settings) -> FilterChain {
     let names = Some(&tls.server_name).filter(|name| *name != "*");
     FilterChain {
         filter_chain_match: Some(FilterChainMatch {
@@ -121,7 +115,7 @@ fn tls_chain(port: u16, tls: &TlsChain, split: bool, settings: &Settings) -> Fil
         }),
         transport_socket: Some(tls::terminates(&tls.certificates)),
         transport_socket_connect_timeout: seconds(10),
-        ..chain(names::tls_routes(port, &tls.server_name), &tls.http, split, settings)
+        ..chain(names::tls_routes(port, &tls.server_name), &tls.http, settings)
     }
 }
 

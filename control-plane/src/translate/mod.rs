@@ -49,4 +49,4 @@ pub use snapshot::snapshot;
 pub use view::view;
 
 /// Salt of every version; raised when the same representation translates to different resources.
-const TRANSLATION_SALT: u64 = 1;
+const TRANSLATION_SALT: u64 = 2;

@@ -39,14 +39,13 @@ pub(super) fn encode(
 
 fn bytes(name: &str, part: Part, hosts: &[&EncodedHost], settings: &Settings) -> Bytes {
     let longest = hosts.iter().map(|h| h.longest_body).fold(MIN_DIRECT_BODY, usize::max);
-    let is_part = part != Part::Whole;
     let head = RouteConfiguration {
         name: name.to_owned(),
         // Routes may name clusters that never exist: sentinels and refusals.
         validate_clusters: boolean(false),
         max_direct_response_body_size_bytes: uint32(u32::try_from(longest).unwrap_or(u32::MAX)),
         ignore_port_in_host_matching: true,
-        request_headers_to_remove: is_part.then(|| PART_HEADER.to_owned()).into_iter().collect(),
+        request_headers_to_remove: vec![PART_HEADER.to_owned()],
         virtual_hosts: part.onwards(settings).into_iter().collect(),
         ..Default::default()
     }

@@ -1,16 +1,17 @@
-//! Sockets with very many hostnames: their virtual hosts in many RouteConfigurations.
+//! Where the routes of a socket are: in one RouteConfiguration, or in many where there are very many hostnames.
 //!
 //! Envoy reads a whole RouteConfiguration again for each change of it, a tenth of a millisecond or more for each
 //! virtual host. In parts, a change costs a part.
 //!
 //! ```text
-//! request ─▶ entrance: any host ── script: the hash of the host ──▶ part: exact hostnames ─▶ their routes
-//!            │  └ hostnames that take upgrades ─▶ their routes      └ any other ── script ──▶ wildcards ─▶ their routes
+//! few    request ─▶ http-80: all hostnames ─▶ their routes
+//! many   request ─▶ http-80: any host ── script: the hash of the host ──▶ http-80/<n>: exact hostnames ─▶ their routes
+//!                   └ hostnames that take upgrades ─▶ their routes        └ any other ── script ──▶ http-80/wildcards
 //! ```
 //!
-//! The parts are scopes (SRDS) that a header names. They are always the same, so only a socket that begins or ceases to
-//! have very many hostnames changes its listener. The entrance is a forwarding route, since Envoy takes the
-//! limit of buffered bodies from the route that a request first meets; and whether a connection may be upgraded.
+//! All of them are scopes (SRDS) that a header names, so a socket that begins or ceases to have very many hostnames
+//! keeps its listener, and with it the connections. The entrance is a forwarding route, since Envoy takes the limit of
+//! buffered bodies from the route that a request first meets; and whether a connection may be upgraded.
 
 use envoy_types::pb::envoy::{
     config::{
@@ -68,12 +69,11 @@ pub(super) enum Part {
 }
 
 impl Part {
-    /// The name of the RouteConfiguration, and of a part's scope and the value of the header that leads to it, for a
-    /// socket whose routes have the name.
+    /// The name of the RouteConfiguration and of its scope, and the value of the header that leads to it, for a socket
+    /// whose routes have the name.
     pub(super) fn name(self, routes: &str) -> String {
         match self {
-            Self::Whole => routes.to_owned(),
-            Self::Entrance => format!("{routes}/entrance"),
+            Self::Whole | Self::Entrance => routes.to_owned(),
             Self::Exact(n) => format!("{routes}/{n}"),
             Self::Wildcards => format!("{routes}/{WILDCARDS}"),
         }
@@ -107,7 +107,7 @@ impl Part {
 
 /// Whether a socket with these virtual hosts is split. A hostname with a wildcard that takes upgrades is found too
 /// late for them, so it keeps a socket in one piece.
-pub(super) fn is_split(hosts: &[EncodedHost]) -> bool {
+fn is_split(hosts: &[EncodedHost]) -> bool {
     let exact = hosts.iter().filter(|host| !is_wildcard(host)).count();
     exact >= MANY && !hosts.iter().any(|host| host.upgrades && is_wildcard(host))
 }
@@ -141,9 +141,9 @@ fn hash(hostname: &str) -> u32 {
     u32::try_from(sum % u64::from(PARTS)).expect("less than the number of parts")
 }
 
-/// How a split socket finds its RouteConfigurations.
+/// How a socket finds its RouteConfigurations.
 ///
-/// All split sockets of a Gateway share one subscription (Envoy keeps one for equal sources), so a scope's key has the
+/// All sockets of a Gateway share one subscription (Envoy keeps one for equal sources), so a scope's key has the
 /// socket's name in it.
 pub(super) fn specifier(routes: &str) -> RouteSpecifier {
     let header = fragment_builder::HeaderValueExtractor {
@@ -163,12 +163,12 @@ pub(super) fn specifier(routes: &str) -> RouteSpecifier {
     })
 }
 
-/// The version of a part's scope.
+/// The version of a scope.
 pub(super) fn scope_version(name: &str) -> Version {
     Version::of(TRANSLATION_SALT, &("scope", name))
 }
 
-/// The scope that leads to the part of this name.
+/// The scope that leads to the RouteConfiguration of this name.
 pub(super) fn scope(name: &str) -> ScopedRouteConfiguration {
     let key = key::Fragment { r#type: Some(key::fragment::Type::StringKey(name.to_owned())) };
     ScopedRouteConfiguration {
@@ -179,9 +179,9 @@ pub(super) fn scope(name: &str) -> ScopedRouteConfiguration {
     }
 }
 
-/// What leads a request to the entrance, whatever its client says.
-pub(super) fn to_entrance(routes: &str) -> HeaderValueOption {
-    set_header(PART_HEADER, &Part::Entrance.name(routes))
+/// What leads a request to the socket's own routes, whatever its client says.
+pub(super) fn to_own(routes: &str) -> HeaderValueOption {
+    set_header(PART_HEADER, routes)
 }
 
 #[cfg(test)]

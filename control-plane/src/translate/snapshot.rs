@@ -11,8 +11,7 @@ use super::{
     message::start_any,
     names::{self, BASE_MODEL_HEADER},
     route::Context,
-    route_configuration,
-    route_parts::{self, Part},
+    route_configuration, route_parts,
     settings::Settings,
     tls,
     virtual_host::{self, EncodedHost},
@@ -76,10 +75,8 @@ pub fn snapshot(
     let clusters = Version::of(TRANSLATION_SALT, &versions);
     let mut last = std::mem::take(&mut cache.hosts);
     for source in &ir.listeners {
-        let mut split = Vec::new();
         for (name, http) in route_sources(source) {
             let hosts = encode_hosts(&name, http, ir, settings, clusters, &mut last);
-            split.push(route_parts::is_split(&hosts));
             for (part, hosts) in route_parts::parts(&hosts) {
                 let name = part.name(&name);
                 let version = route_configuration::version(&name, part, &hosts, settings);
@@ -87,21 +84,19 @@ pub fn snapshot(
                     route_configuration::encode(&name, part, &hosts, version, settings)
                 });
                 snapshot.insert(ResourceType::Route, routes);
-                if part != Part::Whole {
-                    let version = route_parts::scope_version(&name);
-                    let scope = share(known(ResourceType::Scope, &name), version, || {
-                        resource(&name, version, &route_parts::scope(&name))
-                    });
-                    snapshot.insert(ResourceType::Scope, scope);
-                }
+                let version = route_parts::scope_version(&name);
+                let scope = share(known(ResourceType::Scope, &name), version, || {
+                    resource(&name, version, &route_parts::scope(&name))
+                });
+                snapshot.insert(ResourceType::Scope, scope);
             }
             let keys = http.virtual_hosts.iter().map(|h| (name.clone(), h.hostname.clone()));
             cache.hosts.extend(keys.zip(hosts));
         }
-        let version = Version::of(TRANSLATION_SALT, &(listener::source(source), &split, settings));
+        let version = Version::of(TRANSLATION_SALT, &(listener::source(source), settings));
         let name = names::listener(source.port);
         let listener = share(known(ResourceType::Listener, &name), version, || {
-            resource(&name, version, &listener::listener(source, &split, settings))
+            resource(&name, version, &listener::listener(source, settings))
         });
         snapshot.insert(ResourceType::Listener, listener);
     }

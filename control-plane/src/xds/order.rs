@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! adds      CDS ─▶ EDS ─▶ [gate: new clusters are warm] ─▶ LDS ─▶ SRDS ─▶ RDS ─▶ SDS
+//!                                                        those RouteConfigurations last that lead to others
 //! removals  LDS, RDS at once ─▶ [both accepted, linger] ─▶ CDS ─▶ EDS
 //!                                          [drain] ─▶ SRDS
 //! ```

@@ -1,6 +1,6 @@
 //! All resources of one Gateway at one revision.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use super::{Resource, ResourceType};
 
@@ -19,6 +19,17 @@ impl Snapshot {
     /// The resource of a name.
     pub fn get(&self, kind: ResourceType, name: &str) -> Option<&Arc<Resource>> {
         self.resources.get(&kind)?.get(name)
+    }
+
+    /// The names of a type that begin with a prefix, sorted.
+    pub fn names_under<'a>(
+        &'a self,
+        kind: ResourceType,
+        prefix: &'a str,
+    ) -> impl Iterator<Item = &'a Arc<str>> {
+        let from = (Bound::Included(prefix), Bound::Unbounded);
+        let names = self.resources.get(&kind).into_iter().flat_map(move |of| of.range::<str, _>(from));
+        names.map(|(name, _)| name).take_while(move |name| name.starts_with(prefix))
     }
 
     /// The resources of a type, sorted by name.

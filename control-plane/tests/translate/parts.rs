@@ -69,7 +69,7 @@ async fn every_host_is_found_in_its_part() {
         ("socket.example.com", "/", "x", 200, "ws"),
         ("example.org", "/v1/completions", r#"{"model":"m1"}"#, 404, "route_not_found"),
     ] {
-        let sent = [("host", host), json, ("x-signalbox-routes", "wildcards")];
+        let sent = [("host", host), json, ("x-signalbox-routes", "http-8080/wildcards")];
         let answer = stack.send("POST", path, &sent, Body::from(body.to_owned())).await;
         assert_eq!(answer.status, status, "{host} {path} {answer:?}");
         if status == 200 {
@@ -102,8 +102,16 @@ fn a_change_costs_a_part() {
     };
     let changed: Vec<_> = of(&next).difference(&of(&first)).map(|(name, _)| name.clone()).collect();
     assert_eq!(changed.len(), 1, "{changed:?}");
-    let listener = |s: &Snapshot| s.of(ResourceType::Listener).next().unwrap().version;
-    assert_eq!(listener(&first), listener(&next));
+    let others = [ResourceType::Listener, ResourceType::Scope];
+    let versions = |s: &Snapshot, kind| s.of(kind).map(|r| r.version).collect::<Vec<_>>();
+    for kind in others {
+        assert_eq!(versions(&first, kind), versions(&next, kind));
+    }
+    assert_eq!(
+        versions(&first, others[0]),
+        versions(&translate(many(3), None), others[0]),
+        "connections stay"
+    );
     assert_eq!(routes(&first).len(), 130);
 }
 

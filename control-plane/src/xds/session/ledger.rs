@@ -175,6 +175,11 @@ impl Ledger {
         self.sent.contains_key(name)
     }
 
+    /// Whether the client accepted some version of the resource.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.accepted.contains_key(name)
+    }
+
     /// Whether the client holds the resource, or will once it accepts what is on its way.
     pub(super) fn is_held(&self, name: &str) -> bool {
         self.view(name).is_some()

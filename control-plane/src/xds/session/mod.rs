@@ -21,7 +21,7 @@ use std::{
 
 use self::ledger::{Ledger, Plan, Settled};
 use super::{
-    Release, Resource, ResourceType, Version,
+    Release, Resource, ResourceType, Snapshot, Version,
     order::{Gate, Leaving, Referrers, Timing, leaves_late},
     subscription::Change,
 };
@@ -140,6 +140,8 @@ pub struct Session {
     acked: [Option<Version>; ResourceType::ALL.len()],
     last_nonce: [u64; ResourceType::ALL.len()],
     gate: Gate,
+    /// Until when RouteConfigurations that lead to others wait for them.
+    entrances: Option<Instant>,
     leaving: Leaving,
     nonce: u64,
 }
@@ -155,6 +157,7 @@ impl Session {
             acked: Default::default(),
             last_nonce: Default::default(),
             gate: Gate::default(),
+            entrances: None,
             leaving: Leaving::default(),
             nonce: 0,
         }
@@ -180,7 +183,7 @@ impl Session {
     /// When to call again with [`Event::Tick`].
     pub fn deadline(&self) -> Option<Instant> {
         let leaving = self.leaving.deadline(self.referrers().rejected, &self.timing);
-        self.gate.deadline().into_iter().chain(leaving).min()
+        self.gate.deadline().into_iter().chain(self.entrances).chain(leaving).min()
     }
 
     fn on_request(&mut self, request: &Request, now: Instant, step: &mut Step) {
@@ -281,13 +284,39 @@ impl Session {
             if self.gate.holds(kind) {
                 continue;
             }
-            let plan = self.ledgers[kind as usize].take(kind, release.snapshot(), leaves_late(kind));
+            let mut plan = self.ledgers[kind as usize].take(kind, release.snapshot(), leaves_late(kind));
+            if kind == ResourceType::Route {
+                self.hold_entrances(&mut plan, release.snapshot(), now);
+            }
             plan.stay.iter().for_each(|name| self.leaving.cancel(kind, name));
             plan.leave.iter().for_each(|name| self.leaving.add(kind, name.clone(), now));
             self.warm_up(kind, &plan, now);
             self.compose(kind, plan, &release, now, step);
         }
         self.remove_unreferenced(&release, now, step);
+    }
+
+    /// A RouteConfiguration that leads requests on to others, which have its name and more, waits until the client has
+    /// them; for a bounded time, since one of them may be rejected.
+    fn hold_entrances(&mut self, plan: &mut Plan, snapshot: &Snapshot, now: Instant) {
+        let [scopes, routes] =
+            [ResourceType::Scope, ResourceType::Route].map(|kind| &self.ledgers[kind as usize]);
+        let leads_nowhere = |resource: &Arc<Resource>| {
+            let prefix = format!("{}/", resource.name);
+            let mut led_to = snapshot.names_under(ResourceType::Scope, &prefix);
+            led_to.any(|name| !scopes.has(name) || !routes.has(name))
+        };
+        let (held, send): (Vec<_>, Vec<_>) = plan.send.drain(..).partition(leads_nowhere);
+        plan.send = send;
+        if held.is_empty() {
+            self.entrances = None;
+        } else if now >= *self.entrances.get_or_insert(now + self.timing.warm) {
+            self.entrances = None;
+            plan.send.extend(held);
+        } else {
+            let routes = &mut self.ledgers[ResourceType::Route as usize];
+            held.iter().for_each(|resource| routes.owe(&resource.name));
+        }
     }
 
     /// A cluster or listener that is sent again waits for its endpoints and secrets to be sent again too, even if

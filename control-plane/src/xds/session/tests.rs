@@ -9,7 +9,6 @@ use std::{
 };
 
 use super::*;
-use crate::xds::Snapshot;
 
 struct Script {
     session: Session,
@@ -37,7 +36,7 @@ fn word_of(kind: ResourceType) -> &'static str {
 /// `CDS a=1 b=1 / EDS a=1`
 fn snapshot(text: &str) -> Arc<Snapshot> {
     let mut snapshot = Snapshot::default();
-    for part in text.split('/').map(str::trim).filter(|part| !part.is_empty()) {
+    for part in text.split(" / ").map(str::trim).filter(|part| !part.is_empty()) {
         let (kind, resources) = part.split_once(' ').unwrap_or((part, ""));
         for (name, version) in resources.split_whitespace().map(|r| r.split_once('=').unwrap()) {
             let version = Version(version.parse().unwrap());

@@ -280,3 +280,40 @@ fn a_client_that_does_not_acknowledge_is_not_sent_more_and_more() {
     assert_eq!(sent, 64);
     assert_eq!(script.say("ack EDS"), "EDS a=199");
 }
+
+#[test]
+fn routes_that_lead_to_parts_wait_for_them() {
+    let begun = "
+        sub LDS =>
+        sub SRDS =>
+        snap LDS l=1 / SRDS r=1 / RDS r=1 => LDS l=1 | SRDS r=1
+        ack LDS =>
+        ack SRDS =>
+        sub RDS r => RDS r=1
+        ack RDS =>
+        snap LDS l=1 / SRDS r=1 r/0=1 r/1=1 / RDS r=2 r/0=1 r/1=1 => SRDS r/0=1 r/1=1
+        ack SRDS =>
+        sub RDS r/0 r/1 => RDS r/0=1 | RDS r/1=1
+        ack RDS =>";
+    let script = delta(begun);
+    assert!(!script.is_current());
+    // The last of them lets it pass; later changes do not wait.
+    let script = script.run(
+        "ack RDS => RDS r=2
+        ack RDS =>
+        snap LDS l=1 / SRDS r=1 r/0=1 r/1=1 / RDS r=3 r/0=1 r/1=2 => RDS r=3 | RDS r/1=2
+        ack RDS =>
+        ack RDS =>",
+    );
+    assert!(script.is_current());
+    // One piece again: at once. Scopes stay for the connections that are drained.
+    script.run(
+        "snap LDS l=1 / SRDS r=1 / RDS r=4 => RDS -r/0 -r/1 | RDS r=4
+        ack RDS =>
+        ack RDS =>
+        wait 599000 =>
+        wait 2000 => SRDS -r/0 -r/1",
+    );
+    // A part that is rejected does not hold it up for ever.
+    delta(begun).run("nack RDS bad =>\n wait 4000 =>\n wait 1001 => RDS r=2");
+}
