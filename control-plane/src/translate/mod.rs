@@ -3,6 +3,7 @@
 //! ```text
 //! ir::Gateway ─┬─ Listener ───────▶ listener ─ hcm (filters, access_log, errors)   LDS  tcp-<port>
 //!              │     └ VirtualHost ▶ virtual_host ─ route, models, model_scanner   RDS  http-<port>
+//!              │                      └ route_parts, route_configuration           SRDS http-<port>, of many: /<part>
 //!              └─ Cluster ────────▶ cluster                                        CDS  pool/… service/… picker/…
 //! ir::EndpointSet ────────────────▶ endpoint                                       EDS  same names
 //! ```
