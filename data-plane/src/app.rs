@@ -30,6 +30,7 @@ use crate::pool::source::{files, tier};
 use crate::scrape::{self, ScrapeCollector, ScrapeConfig, ScrapeCounters};
 use crate::tasks::{Ended, TaskSet};
 use crate::tls::Acceptor;
+use crate::tokenizer::{Counter, Places, Shelf, TokenizerCollector};
 
 const EXT_PROC: &str = "ext-proc";
 /// How soon readiness follows the pools.
@@ -109,7 +110,9 @@ async fn start(config: Config, health: &Health, tasks: &mut TaskSet) -> anyhow::
     }
     let metrics = Arc::new(Metrics::new());
     let pools = Pools::new(Instant::now());
-    let lanes = Arc::new(Lanes::new(pools.clone(), policy, Arc::clone(&metrics)).recording(decisions));
+    let counter = counter(&args, &metrics, tasks);
+    let lanes = Lanes::new(pools.clone(), policy, Arc::clone(&metrics)).recording(decisions);
+    let lanes = Arc::new(lanes.counting(counter));
     if let Some(path) = args.learned_file.clone() {
         learned::restore(&pools, &path);
         let pools = pools.clone();
@@ -144,6 +147,19 @@ async fn start(config: Config, health: &Health, tasks: &mut TaskSet) -> anyhow::
     tasks.spawn("admin", async move { Ok(axum::serve(http, router).await?) });
     tracing::info!(ext_proc = %args.listen, health = %args.health_listen, metrics = %args.metrics_listen, "serving");
     Ok(lanes)
+}
+
+/// Counts tokens, where there are tokenizers.
+fn counter(args: &Args, metrics: &Metrics, tasks: &mut TaskSet) -> Option<Arc<Counter>> {
+    let places = Places { named: args.tokenizer.clone(), directory: args.tokenizers.clone() };
+    if places.is_empty() {
+        return None;
+    }
+    let shelf = Arc::new(Shelf::new(places));
+    tasks.spawn("tokenizers", Arc::clone(&shelf).follow());
+    let counter = Arc::new(Counter::new(shelf, args.tokenizer_deadline));
+    metrics.extend(|ours| ours.register_collector(Box::new(TokenizerCollector(Arc::clone(&counter)))));
+    Some(counter)
 }
 
 /// Adds what is read when it is asked for to the metrics of `lanes`.

@@ -29,3 +29,4 @@ pub mod simulate;
 pub mod tasks;
 pub mod telemetry;
 pub mod tls;
+pub mod tokenizer;

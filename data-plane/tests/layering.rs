@@ -36,8 +36,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "prefix",
             "request",
             "tls",
+            "tokenizer",
         ],
     ),
+    ("tokenizer", &["request"]),
     ("events", &["pool", "prefix"]),
     ("learned", &["accelerator", "pool"]),
     ("admin", &["decisions", "extproc", "pool"]),
@@ -56,9 +58,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "scrape",
             "tasks",
             "tls",
+            "tokenizer",
         ],
     ),
-    ("cli", &["config", "decisions", "flow", "pool", "simulate", "telemetry"]),
+    ("cli", &["config", "decisions", "flow", "pool", "simulate", "telemetry", "tokenizer"]),
     ("config", &["cli", "decisions", "extproc", "flow", "pool", "tls"]),
     ("metrics", &[]),
     ("tasks", &[]),
@@ -74,6 +77,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("proto", &["pool", "simulate"]),
     ("axum", &["admin", "app"]),
     ("rmp_serde", &["events"]),
+    ("tokenizers", &["tokenizer"]),
 ];
 
 fn source_files(dir: &Path, found: &mut Vec<PathBuf>) {

@@ -26,8 +26,10 @@ pub struct Asked {
     pub objective: Option<String>,
     /// Its priority.
     pub priority: i32,
-    /// Prompt tokens, estimated.
+    /// Prompt tokens.
     pub prompt_tokens: u32,
+    /// They are counted with the model's tokenizer; otherwise estimated from bytes.
+    pub counted: bool,
     /// Output tokens expected.
     pub output_tokens: u32,
     /// The response is streamed.

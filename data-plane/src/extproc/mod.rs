@@ -20,6 +20,7 @@
 pub mod connection;
 pub mod decide;
 pub mod grpc;
+pub mod guards;
 pub mod health;
 pub mod io;
 pub mod lane;

@@ -24,6 +24,7 @@ use super::reply::{Part, Reply};
 use crate::picker::SubsetEntry;
 use crate::request::answer::{Reader, Restore, Usage};
 use crate::request::{Body, Head};
+use crate::tokenizer::Counted;
 
 /// Largest piece of a body in one reply: its message fits HTTP/2's default window of 65,535 bytes.
 pub const CHUNK: usize = 62_000;
@@ -73,6 +74,8 @@ pub struct Question<'a> {
     pub body: &'a Bytes,
     /// The endpoints that may be picked.
     pub subset: Option<&'a [SubsetEntry]>,
+    /// The tokens of its prompt, where they were counted.
+    pub counted: Option<&'a Counted>,
 }
 
 /// A decision.
@@ -193,7 +196,12 @@ impl Session {
 
     /// What is to be decided, after [`Next::Decide`].
     pub fn question(&self) -> Question<'_> {
-        Question { head: &self.head, body: &self.whole, subset: self.metadata.subset.as_deref() }
+        Question {
+            head: &self.head,
+            body: &self.whole,
+            subset: self.metadata.subset.as_deref(),
+            counted: None,
+        }
     }
 
     /// Takes the decision.

@@ -15,19 +15,20 @@ use bytes::{Buf, Bytes};
 use h2::server::SendResponse;
 use h2::{RecvStream, SendStream};
 
-use super::decide::{Decision, Guards, Undecided, decide};
+use super::decide::{self, Decision, Undecided, decide};
 use super::grpc::{self, BadFrame, Code, Deframer, Frames};
+use super::guards::Guards;
 use super::lane::{Lane, Lanes};
 use super::message::{Event, Message};
 use super::now;
 use super::recording::{Recording, Times};
 use super::refused::Refused;
-use super::session::{Next, Seen, Session, Turn};
+use super::session::{Next, Question, Seen, Session, Turn};
 use crate::decisions::Asked;
 use crate::flow::{Shed, Ticket, Waiting};
-use crate::outcome::Usage;
 use crate::picker::explain::{Explanation, Want};
 use crate::pool::Pool;
+use crate::tokenizer::Counted;
 
 /// gRPC metadata that names the pool of a stream: "namespace/name".
 pub const POOL_METADATA: &str = "x-signalbox-pool";
@@ -63,8 +64,9 @@ pub(super) async fn process(
         tenant_header: policy.fairness_header.as_ref().map(http::HeaderName::as_str),
         open: Open::count(&lane),
         guards: None,
-        usage: Usage::default(),
         arrived: None,
+        seed: fastrand::u64(..),
+        counted: None,
         out: Frames::default(),
         unsent: 0,
         pool,
@@ -107,10 +109,11 @@ struct Call<'a> {
     tenant_header: Option<&'a str>,
     open: Open,
     guards: Option<Guards>,
-    /// What the response said of itself.
-    usage: Usage,
     /// When the request was first to be decided.
     arrived: Option<Instant>,
+    seed: u64,
+    /// The tokens of its prompt, where they could be counted.
+    counted: Option<Counted>,
     out: Frames,
     unsent: usize,
     pool: Arc<Pool>,
@@ -176,6 +179,12 @@ impl Call<'_> {
         }
         let mut next = self.session.on(message, turn);
         if next == Next::Decide {
+            self.arrived = Some(at);
+            if let Some((counter, pending)) =
+                decide::to_count(&self.pool, &self.open.lane, &self.session.question(), self.rng())
+            {
+                self.counted = Box::pin(counter.count(pending)).await;
+            }
             next = match self.decide(None, at, turn)? {
                 Ok(next) => next,
                 Err((waiting, asked)) => self.wait(waiting, &asked, turn).await?,
@@ -187,6 +196,11 @@ impl Call<'_> {
         Ok(next)
     }
 
+    /// The same draws whenever it is asked again, so that a model's target is what it was.
+    fn rng(&self) -> fastrand::Rng {
+        fastrand::Rng::with_seed(self.seed)
+    }
+
     /// Decides, or answers that the request has to wait.
     fn decide(
         &mut self,
@@ -195,9 +209,9 @@ impl Call<'_> {
         turn: &mut Turn,
     ) -> Result<Result<Next, (Waiting, Box<Asked>)>, Over> {
         let lane = Arc::clone(&self.open.lane);
-        let mut rng = fastrand::Rng::new();
-        let times = Times { arrived: *self.arrived.get_or_insert(at), now: at };
-        let mut decision = decide(&self.pool, &lane, &self.session.question(), ticket, times, &mut rng);
+        let times = Times { arrived: self.arrived.unwrap_or(at), now: at };
+        let question = Question { counted: self.counted.as_ref(), ..self.session.question() };
+        let mut decision = decide(&self.pool, &lane, &question, ticket, times, &mut self.rng());
         let took = now().saturating_duration_since(at);
         let follow = match &decision {
             Ok(Decision::Picked(_, guards)) => guards.follow.as_ref(),
@@ -298,58 +312,18 @@ impl Call<'_> {
 
     /// Tells the accounts what was seen.
     fn account(&mut self, seen: Seen) {
-        let Some(Guards { outcome, prefill, prompt, counted, cached_tokens, follow, .. }) = &mut self.guards
-        else {
-            return;
-        };
-        if let Some(follow) = follow {
-            match seen {
-                Seen::Served(addr) => follow.served(addr),
-                Seen::FirstByte => follow.first_byte(now()),
-                Seen::Failed(status) => follow.failed(status),
-                Seen::Usage(_) => {}
-                Seen::Ended => follow.ended(now(), self.usage),
-            }
+        if let Some(guards) = &mut self.guards {
+            guards.account(seen, &self.open.lane, now());
         }
-        match seen {
-            Seen::Served(addr) => outcome.served(addr),
-            Seen::FirstByte => {
-                outcome.first_byte(now());
-                if let Some((expected, observed)) = outcome.first_token() {
-                    counted.first_token(expected, observed);
-                }
-                *prefill = None;
-            }
-            Seen::Failed(status) => {
-                counted.failed(status);
-                outcome.failed(status);
-            }
-            Seen::Usage(usage) => {
-                if let Some(cached) = usage.cached_tokens {
-                    outcome.reported(cached);
-                    counted.cached(*cached_tokens, cached);
-                }
-                if let Some((model, text)) = prompt {
-                    self.open.lane.tokens.learn(model, *text, usage.prompt_tokens);
-                }
-                self.usage = Usage {
-                    prompt_tokens: known(usage.prompt_tokens),
-                    cached_tokens: usage.cached_tokens,
-                    output_tokens: known(usage.output_tokens),
-                };
-            }
-            Seen::Ended => {
-                outcome.ended(now(), self.usage);
-                self.finish();
-            }
+        if seen == Seen::Ended {
+            self.finish();
         }
     }
 
     /// The request has ended. Where bodies are not sent here, the end of the stream is all that is seen of it.
     fn finish(&mut self) {
-        if let Some(guards) = self.guards.take().filter(|guards| guards.outcome.has_begun()) {
-            let since = now().saturating_duration_since(self.arrived.unwrap_or_else(now));
-            guards.counted.ended(since);
+        if let Some(guards) = self.guards.take() {
+            guards.finish(now().saturating_duration_since(self.arrived.unwrap_or_else(now)));
         }
     }
 
@@ -389,11 +363,6 @@ impl Call<'_> {
         self.unsent = 0;
         Ok(())
     }
-}
-
-/// A count that model servers give as 0 when they do not count.
-fn known(count: u32) -> Option<u32> {
-    Some(count).filter(|count| *count > 0)
 }
 
 #[cfg(test)]

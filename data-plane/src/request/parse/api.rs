@@ -72,6 +72,8 @@ pub(super) enum Member {
     Sampling,
     CacheSalt,
     Adapter,
+    /// Whether the tokenizer adds what the model's prompts begin or end with.
+    SpecialTokens,
     Prompt(Part),
 }
 
@@ -83,6 +85,7 @@ pub(super) fn member(api: Api, name: &str) -> Option<Member> {
         (_, "stream") => Member::Stream,
         (_, "cache_salt") => Member::CacheSalt,
         (_, "lora_path") => Member::Adapter,
+        (Completions | Embeddings, "add_special_tokens") => Member::SpecialTokens,
         (Embeddings, "input" | "messages" | "text") => Member::Prompt(Part::Prompt),
         (Embeddings, _) => return None,
         (Responses | Opaque, "max_output_tokens") | (_, "max_tokens") => Member::MaxTokens,
