@@ -87,12 +87,12 @@ pub struct Args {
     #[arg(long, default_value_t = 0.0, value_name = "PERCENT")]
     pub read_answers: f32,
     /// The tokenizer.json of a model, or the directory that it is in, so that tokens of its prompts are counted instead of
-    /// estimated; MODEL is its name in requests, `*` stands for all without one. Repeatable. Read again when it changes.
-    #[arg(long, value_name = "MODEL=PATH")]
+    /// estimated; MODEL is its name in requests, `*` stands for all without one. Repeatable, or separated by commas. Read again when it changes.
+    #[arg(long, env = "SIGNALBOX_TOKENIZER", value_delimiter = ',', value_name = "MODEL=PATH")]
     pub tokenizer: Vec<Named>,
     /// A directory with MODEL/tokenizer.json for any number of models (a slash in a name is a subdirectory or `--`), or
     /// a cache of Hugging Face.
-    #[arg(long, value_name = "DIRECTORY")]
+    #[arg(long, env = "SIGNALBOX_TOKENIZERS", value_name = "DIRECTORY")]
     pub tokenizers: Option<PathBuf>,
     /// How long a request waits until its prompt is counted, before it is estimated. About 4 KB of new text are counted in a
     /// millisecond.

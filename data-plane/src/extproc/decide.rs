@@ -157,11 +157,7 @@ pub fn decide(
     let endpoints = list(&pick.endpoints);
     let body = target.map(|target| rewrite::replace(question.body, found.model_at.clone(), target));
     let restore = target.map(|target| rewrite::restore(question.body, found.model_at.clone(), target));
-    let prompt = (found.prompt.other_tokens() == 0).then(|| Prompt {
-        model: model.to_owned(),
-        text: found.prompt.text(),
-        counted: counted.map(Counted::without_ids),
-    });
+    let prompt = Prompt::of(&found, model, counted);
     let guards = Guards {
         outcome: pick.outcome,
         prefill,

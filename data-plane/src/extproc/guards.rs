@@ -13,6 +13,7 @@ use crate::decisions::Follow;
 use crate::flow::Ticket;
 use crate::metrics::PickMetrics;
 use crate::outcome::{Outcome, Usage};
+use crate::request::parse::Inference;
 use crate::tokenizer::Counted;
 
 /// What is held while a request is in flight; dropped when it ends in whatever way.
@@ -48,6 +49,14 @@ pub struct Prompt {
 }
 
 impl Prompt {
+    /// The prompt of a request for `model`.
+    pub(super) fn of(found: &Inference<'_>, model: &str, counted: Option<&Counted>) -> Option<Self> {
+        let text = found.prompt.text();
+        let counted = || counted.map(Counted::without_ids);
+        let only_text = found.prompt.other_tokens() == 0;
+        only_text.then(|| Self { model: model.to_owned(), text, counted: counted() })
+    }
+
     /// A model server says that it has so many tokens.
     fn reported(&self, lane: &Lane, tokens: u32) {
         lane.tokens.learn(&self.model, self.text, tokens);

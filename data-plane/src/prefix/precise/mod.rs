@@ -11,10 +11,11 @@
 //! # What is exact, and what is not
 //! An engine hashes tokens, with a seed of its own; so its hashes are only names, and keys are computed from the tokens that
 //! its events carry. A request is matched exactly when its tokens are known: prompts that are arrays of token ids
-//! (`/v1/completions`, `/generate`). Text and chat become tokens only by the model's template and tokenizer. There, a
-//! wrong guess at either (a date in a template, a template given on the engine's command line) makes every key wrong, so they
-//! stay with the approximate index, which events correct: it is emptied with the engine's cache, and its capacity is the share
-//! of what the engine stores that was sent through here (answers, and prompts of others, evict too).
+//! (`/v1/completions`, `/generate`), and text of these APIs where the model's tokenizer is configured (see `tokenizer`).
+//! Other text and chat become tokens only by the model's template and tokenizer. There, a wrong guess at either (a date in
+//! a template, a template given on the engine's command line) makes every key wrong, so they stay with the approximate index,
+//! which events correct: it is emptied with the engine's cache, and its capacity is the share of what the engine stores that
+//! was sent through here (answers, and prompts of others, evict too).
 //!
 //! # What counts as held
 //! A block counts while all before it are held by the same endpoint; so what is held of a chain is its beginning, and the
