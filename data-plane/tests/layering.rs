@@ -35,10 +35,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "pool",
             "prefix",
             "request",
+            "spans",
             "tls",
             "tokenizer",
         ],
     ),
+    ("spans", &["decisions", "outcome", "request"]),
     ("tokenizer", &["request"]),
     ("events", &["pool", "prefix"]),
     ("learned", &["accelerator", "pool"]),
@@ -56,6 +58,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "metrics",
             "pool",
             "scrape",
+            "spans",
             "tasks",
             "tls",
             "tokenizer",
@@ -78,6 +81,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("axum", &["admin", "app"]),
     ("rmp_serde", &["events"]),
     ("tokenizers", &["tokenizer"]),
+    ("opentelemetry", &["spans"]),
+    ("opentelemetry_sdk", &["spans"]),
 ];
 
 fn source_files(dir: &Path, found: &mut Vec<PathBuf>) {

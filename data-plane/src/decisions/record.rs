@@ -18,6 +18,8 @@ const LONGEST: usize = 256;
 /// What a request asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Asked {
+    /// What it does, as OpenTelemetry names it.
+    pub operation: &'static str,
     /// The model in its body.
     pub model: String,
     /// The model that it was sent on with, where that is another.

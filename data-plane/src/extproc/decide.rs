@@ -85,6 +85,7 @@ pub fn decide(
     let prompt_tokens = prompt_tokens(&found, lane, model, counted);
     let output_tokens = picker::expected_output(found.max_tokens, &snapshot.usual);
     let asked = || Asked {
+        operation: found.api.operation(),
         model: found.model.as_deref().unwrap_or_default().to_owned(),
         target: target.map(str::to_owned),
         objective: objective(),
@@ -152,7 +153,7 @@ pub fn decide(
     let metrics = lane.models.picks(asks, class, |name| snapshot.has_model(name));
     let cached_tokens = pick.cached_tokens;
     metrics.picked(prompt_tokens, cached_tokens);
-    let (follow, told) = recording.picked(asked, times, (&pick, &prefiller), explanation);
+    let (follow, told, span) = recording.picked(asked, times, (&pick, &prefiller, class), explanation);
     pick.outcome.sent(chain.into_blocks(), block_tokens);
     let endpoints = list(&pick.endpoints);
     let body = target.map(|target| rewrite::replace(question.body, found.model_at.clone(), target));
@@ -166,6 +167,7 @@ pub fn decide(
         counted: metrics,
         cached_tokens,
         follow,
+        span,
         usage: Usage::default(),
     };
     Ok(Decision::Picked(Answer { endpoints, prefiller, body, restore, told }, guards))

@@ -14,6 +14,7 @@ use crate::flow::Ticket;
 use crate::metrics::PickMetrics;
 use crate::outcome::{Outcome, Usage};
 use crate::request::parse::Inference;
+use crate::spans::Running;
 use crate::tokenizer::Counted;
 
 /// What is held while a request is in flight; dropped when it ends in whatever way.
@@ -33,6 +34,8 @@ pub struct Guards {
     pub cached_tokens: u32,
     /// Writes down what happens, of a request whose decision is recorded.
     pub follow: Option<Follow>,
+    /// Its span, when it is traced.
+    pub span: Option<Box<Running>>,
     /// What the response said of itself.
     pub usage: Usage,
 }
@@ -76,6 +79,15 @@ impl Guards {
                 Seen::Failed(status) => follow.failed(status),
                 Seen::Usage(_) => {}
                 Seen::Ended => follow.ended(now, self.usage),
+            }
+        }
+        if let Some(span) = &mut self.span {
+            match seen {
+                Seen::Served(addr) => span.served(addr),
+                Seen::FirstByte => span.first_byte(now),
+                Seen::Failed(status) => span.failed(status),
+                Seen::Usage(_) => {}
+                Seen::Ended => span.used(self.usage),
             }
         }
         let outcome = &mut self.outcome;

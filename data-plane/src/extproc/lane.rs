@@ -12,6 +12,7 @@ use crate::flow::{Gate, Settings};
 use crate::metrics::{Metrics, ModelMetrics, PoolMetrics};
 use crate::pool::{Pool, Pools};
 use crate::request::tokens::Tokens;
+use crate::spans::Spans;
 use crate::tokenizer::Counter;
 
 /// How soon a scrape or a snapshot is noticed by requests that wait. Endpoints are scraped every 50 ms.
@@ -41,6 +42,8 @@ pub struct Lane {
     pub tokens: Tokens,
     /// Counts the tokens of prompts, where tokenizers are configured.
     pub counter: Option<Arc<Counter>>,
+    /// Makes spans, where they are exported.
+    pub spans: Option<Arc<Spans>>,
     /// Recorded decisions, of all pools.
     pub decisions: Arc<Decisions>,
     /// Counters.
@@ -58,6 +61,8 @@ pub struct Lanes {
     pub metrics: Arc<Metrics>,
     /// Recorded decisions.
     pub decisions: Arc<Decisions>,
+    /// Spans, where they are exported.
+    pub spans: Option<Arc<Spans>>,
     counter: Option<Arc<Counter>>,
     pools: Pools,
     lanes: RwLock<BTreeMap<String, Arc<Lane>>>,
@@ -99,7 +104,7 @@ impl Lanes {
         let epoch = super::now();
         let decisions = Arc::new(Decisions::new(decisions::Settings::default(), epoch));
         let (lanes, bell) = Default::default();
-        Self { policy, metrics, decisions, counter: None, pools, lanes, bell }
+        Self { policy, metrics, decisions, spans: None, counter: None, pools, lanes, bell }
     }
 
     /// The same, recording decisions as `settings` say.
@@ -113,6 +118,12 @@ impl Lanes {
     #[must_use]
     pub fn counting(self, counter: Option<Arc<Counter>>) -> Self {
         Self { counter, ..self }
+    }
+
+    /// The same, with spans.
+    #[must_use]
+    pub fn tracing(self, spans: Option<Arc<Spans>>) -> Self {
+        Self { spans, ..self }
     }
 
     /// The pools.
@@ -201,8 +212,8 @@ impl Lanes {
             );
             let decisions = Arc::clone(&self.decisions);
             let (metrics, models) = (self.metrics.pool(key), self.metrics.models(key));
-            let counter = self.counter.clone();
-            Lane { gate, tokens: Tokens::default(), counter, decisions, metrics, models }
+            let (counter, spans) = (self.counter.clone(), self.spans.clone());
+            Lane { gate, tokens: Tokens::default(), counter, spans, decisions, metrics, models }
         };
         Arc::clone(lanes.entry(key).or_insert_with_key(|key| Arc::new(lane(key))))
     }

@@ -52,6 +52,19 @@ impl Api {
     }
 }
 
+impl Api {
+    /// What it does, as OpenTelemetry's conventions for generative AI name it.
+    #[must_use]
+    pub fn operation(self) -> &'static str {
+        match self {
+            Self::Chat | Self::Responses | Self::Messages => "chat",
+            Self::Completions | Self::Generate => "text_completion",
+            Self::Embeddings => "embeddings",
+            Self::Opaque => "generate_content",
+        }
+    }
+}
+
 /// Parts of a prompt, in the order in which chat templates put them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
