@@ -146,7 +146,7 @@ pub fn decide(
         }
     };
     let (prefiller, prefill) = prefiller::choose(pool, &snapshot, &ask, &mut pick, now, rng);
-    ticket.placed();
+    ticket.runs(priority, pick.endpoints[0]);
     let index = snapshot.find(pick.endpoints[0]);
     let class = index.map_or("", |index| &snapshot.endpoint(index).accelerator);
     let asks = Asks { model: found.model.as_deref().unwrap_or(""), target: model, priority };

@@ -122,6 +122,16 @@ impl Guards {
         }
     }
 
+    /// The request is ended here for this reason.
+    pub(super) fn refused(&mut self, reason: &'static str) {
+        if let Some(follow) = &self.follow {
+            follow.refused(reason);
+        }
+        if let Some(span) = &mut self.span {
+            span.refused(reason);
+        }
+    }
+
     /// The request, which arrived so long ago, has ended.
     pub(super) fn finish(self, since: Duration) {
         if self.outcome.has_begun() {

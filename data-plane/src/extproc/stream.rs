@@ -18,9 +18,10 @@ use h2::{RecvStream, SendStream};
 use super::decide::{self, Decision, Undecided, decide};
 use super::grpc::{self, BadFrame, Code, Deframer, Frames};
 use super::guards::Guards;
-use super::lane::{Lane, Lanes};
+use super::lane::Lanes;
 use super::message::{Event, Message};
 use super::now;
+use super::open::Open;
 use super::recording::{Recording, Times};
 use super::refused::Refused;
 use super::session::{Next, Question, Seen, Session, Turn};
@@ -80,28 +81,6 @@ pub(super) async fn process(
     call.send.send_trailers(grpc::trailers(code, &message))
 }
 
-/// Counts an open stream.
-struct Open {
-    lane: Arc<Lane>,
-    decided: bool,
-}
-
-impl Open {
-    fn count(lane: &Arc<Lane>) -> Self {
-        lane.metrics.streams.inc();
-        Self { lane: Arc::clone(lane), decided: false }
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.lane.metrics.streams.dec();
-        if !self.decided {
-            self.lane.metrics.abandoned.inc();
-        }
-    }
-}
-
 struct Call<'a> {
     session: Session,
     deframer: Deframer,
@@ -129,6 +108,15 @@ enum Over {
     Ended(End),
     /// Envoy reset it.
     Reset(h2::Error),
+}
+
+/// What comes next of a call.
+enum Came {
+    Data(Result<Bytes, h2::Error>),
+    /// Envoy sends no more.
+    End,
+    /// The request has to end for another one.
+    Evicted(Shed),
 }
 
 impl Call<'_> {
@@ -163,8 +151,12 @@ impl Call<'_> {
                 self.drained().await?;
             }
             match self.read().await {
-                Some(data) => self.deframer.push(data?),
-                None => return Ok((Code::Ok, String::new())),
+                Came::Data(data) => self.deframer.push(data?),
+                Came::End => return Ok((Code::Ok, String::new())),
+                Came::Evicted(shed) if self.evict(shed, &mut turn) == Next::Finish => {
+                    return Ok((Code::Ok, String::new()));
+                }
+                Came::Evicted(_) => {}
             }
         }
     }
@@ -193,7 +185,22 @@ impl Call<'_> {
             self.too_large(at);
         }
         turn.seen.drain(..).for_each(|seen| self.account(seen));
+        if let Some(guards) = self.guards.as_mut().filter(|_| self.session.answers()) {
+            guards.ticket.answers();
+        }
         Ok(next)
+    }
+
+    /// Ends the request for a more important one.
+    fn evict(&mut self, shed: Shed, turn: &mut Turn) -> Next {
+        let refused = Refused::from(shed);
+        if let Some(guards) = &mut self.guards {
+            guards.refused(refused.reason);
+        }
+        tracing::debug!(pool = %self.pool.key(), reason = refused.reason, "ended");
+        let next = self.session.evict(refused, turn);
+        turn.replies.drain(..).for_each(|reply| reply.encode(&mut self.out));
+        next
     }
 
     /// The same draws whenever it is asked again, so that a model's target is what it was.
@@ -295,9 +302,12 @@ impl Call<'_> {
                 biased;
                 ticket = &mut ticket => return Ok(ticket),
                 data = self.read() => match data {
-                    None => return Err(Over::Ended((Code::Ok, String::new()))),
-                    Some(Err(error)) => return Err(Over::Reset(error)),
-                    Some(Ok(data)) => {
+                    // Nothing ends for others before it is decided.
+                    Came::End | Came::Evicted(_) => {
+                        return Err(Over::Ended((Code::Ok, String::new())));
+                    }
+                    Came::Data(Err(error)) => return Err(Over::Reset(error)),
+                    Came::Data(Ok(data)) => {
                         unasked += data.len();
                         if unasked > UNASKED {
                             let why = "more was sent while the request waited";
@@ -327,20 +337,25 @@ impl Call<'_> {
         }
     }
 
-    /// The next DATA. Replies are sent when there is none at hand. None: Envoy sends no more.
-    async fn read(&mut self) -> Option<Result<Bytes, h2::Error>> {
-        let data = poll_fn(|cx| match self.received.poll_data(cx) {
-            Poll::Pending => match self.send_out() {
-                Ok(()) => Poll::Pending,
-                Err(e) => Poll::Ready(Some(Err(e))),
-            },
-            ready => ready,
+    /// What comes next. Replies are sent when there is nothing at hand.
+    async fn read(&mut self) -> Came {
+        let came = poll_fn(|cx| match self.received.poll_data(cx) {
+            Poll::Ready(data) => Poll::Ready(data.map_or(Came::End, Came::Data)),
+            Poll::Pending => {
+                if let Err(error) = self.send_out() {
+                    return Poll::Ready(Came::Data(Err(error)));
+                }
+                let guards = self.guards.as_mut();
+                guards.map_or(Poll::Pending, |guards| guards.ticket.poll_evicted(cx).map(Came::Evicted))
+            }
         });
-        let data = data.await?;
-        Some(data.and_then(|data| {
-            self.received.flow_control().release_capacity(data.len())?;
-            Ok(data)
-        }))
+        match came.await {
+            Came::Data(Ok(data)) => {
+                let released = self.received.flow_control().release_capacity(data.len());
+                Came::Data(released.map(|()| data))
+            }
+            other => other,
+        }
     }
 
     fn send_out(&mut self) -> Result<(), h2::Error> {

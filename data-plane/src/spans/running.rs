@@ -1,5 +1,6 @@
 //! The span of a request that runs. Its end, whatever the reason, is when this is dropped.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -20,7 +21,7 @@ pub struct Running {
     endpoint: SocketAddr,
     usage: Usage,
     begun: bool,
-    error: Option<u16>,
+    error: Option<Cow<'static, str>>,
 }
 
 impl Running {
@@ -43,7 +44,12 @@ impl Running {
 
     /// The answer is an error of `status`; 0: the endpoint gave none.
     pub fn failed(&mut self, status: u16) {
-        self.error = Some(status);
+        self.error = Some(status.to_string().into());
+    }
+
+    /// It is ended here for this reason.
+    pub fn refused(&mut self, reason: &'static str) {
+        self.error = Some(reason.into());
     }
 
     /// What the answer says of itself.
@@ -66,13 +72,9 @@ impl Drop for Running {
         let counts =
             counts.into_iter().filter_map(|(key, count)| Some(KeyValue::new(key, i64::from(count?))));
         span.attributes.extend(counts);
-        let error = match self.error {
-            Some(status) => Some(status.to_string()),
-            None if !self.begun => Some("cut".to_owned()),
-            None => None,
-        };
-        if let Some(error) = error {
-            span.attributes.push(KeyValue::new("error.type", error.clone()));
+        let cut = || (!self.begun).then_some("cut".into());
+        if let Some(error) = self.error.take().or_else(cut) {
+            span.attributes.push(KeyValue::new("error.type", error.to_string()));
             span.status = Status::error(error);
         }
         self.spans.send(span);

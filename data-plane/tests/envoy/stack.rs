@@ -56,6 +56,8 @@ pub(crate) fn snapshot(endpoints: &[SocketAddr]) -> v1::WatchResponse {
         revision: 1,
         endpoints: endpoints.iter().map(endpoint).collect(),
         rewrites: vec![rewrite],
+        objectives: vec![v1::Objective { name: "low".to_owned(), priority: -1, ..Default::default() }],
+        annotations: [("signalbox.dev/eviction".to_owned(), "sheddable".to_owned())].into(),
         ..Default::default()
     };
     v1::WatchResponse { changed: vec![pool], synced: true, ..Default::default() }
