@@ -102,7 +102,7 @@ pub fn decide(
         let tokens = prompt_tokens.saturating_add(output_tokens);
         let Head { tenant, patience, .. } = *question.head;
         let target = question.head.ttft_target();
-        let bytes = question.body.len();
+        let bytes = question.body.len() + counted.map_or(0, Counted::bytes);
         let classes = required(Some(&question.head.wishes), Some(policy));
         let among = Among { subset: question.subset, classes, prompt_tokens };
         let request = Request { priority, tenant, tokens, bytes, among, patience, target };

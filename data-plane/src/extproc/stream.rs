@@ -177,7 +177,7 @@ impl Call<'_> {
             {
                 self.counted = Box::pin(counter.count(pending)).await;
             }
-            next = match self.decide(None, at, turn)? {
+            next = match self.decide(None, now(), turn)? {
                 Ok(next) => next,
                 Err((waiting, asked)) => self.wait(waiting, &asked, turn).await?,
             };
@@ -217,9 +217,11 @@ impl Call<'_> {
     ) -> Result<Result<Next, (Waiting, Box<Asked>)>, Over> {
         let lane = Arc::clone(&self.open.lane);
         let times = Times { arrived: self.arrived.unwrap_or(at), now: at };
+        // The time in the queue is not the picker's to decide.
+        let since = if ticket.is_some() { at } else { times.arrived };
         let question = Question { counted: self.counted.as_ref(), ..self.session.question() };
         let mut decision = decide(&self.pool, &lane, &question, ticket, times, &mut self.rng());
-        let took = now().saturating_duration_since(at);
+        let took = now().saturating_duration_since(since);
         let follow = match &decision {
             Ok(Decision::Picked(_, guards)) => guards.follow.as_ref(),
             _ => None,
@@ -248,6 +250,7 @@ impl Call<'_> {
             }
         };
         self.open.decided = true;
+        self.counted = None;
         lane.metrics.decision.observe(took.as_secs_f64());
         decided.map(Ok)
     }
@@ -285,7 +288,6 @@ impl Call<'_> {
                     return Ok(self.refuse(refused, turn));
                 }
             };
-            // The time in the queue is not the picker's to decide.
             match self.decide(Some(ticket), now(), turn)? {
                 Ok(next) => return Ok(next),
                 Err((again, _)) => waiting = again,

@@ -30,6 +30,12 @@ impl Counted {
         u32::try_from((i64::from(self.tokens) + added).max(1)).unwrap_or(u32::MAX)
     }
 
+    /// Bytes that are held for its tokens.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of_val(self.ids.as_slice())
+    }
+
     /// The same, to be held on to.
     #[must_use]
     pub fn without_ids(&self) -> Self {

@@ -26,7 +26,9 @@
 //! Texts of up to [`INLINE`] bytes are counted where they are decided. Longer ones go to threads, at most half as many at a
 //! time as there are cores, and wait for them until `--tokenizer-deadline`. Counts of chat texts are kept, so that a shared
 //! system prompt, or the turns before the last, are counted once; a count that came too late is kept as well. Plain prompts
-//! that are so long that the deadline cannot be met are not tried.
+//! that are so long that the deadline cannot be met are not tried. A thread counts some 4 MB of new text a second
+//! (`benches/tokens.rs`, CPU time on a busy core: 0.25 ms for 1 KB, 1.0 ms for 4 KB, 22 ms for 64 KB), so that the default
+//! deadline is good for plain prompts of 20 KB.
 //!
 //! | flag | |
 //! |---|---|
