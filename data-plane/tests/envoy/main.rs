@@ -186,6 +186,37 @@ async fn a_sheddable_request_in_flight_ends_for_a_more_important_one() {
     assert_eq!(evicted.count(), 6, "records say so");
 }
 
+/// Prompts for a model with a tokenizer are counted, short ones and such as are counted on a thread.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn prompts_are_counted_with_the_models_tokenizer() {
+    let stack = Stack::start(false).await;
+    for _ in 0..200 {
+        if stack.counter.shelf().get("counted").is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    for mode in ["/buffered/v1/completions", "/duplex/v1/completions"] {
+        for words in [7, 30_000] {
+            for (model, counted) in [("counted", true), ("other", false)] {
+                let prompt = "word ".repeat(words);
+                let sent = Bytes::from(format!("{{\"model\":\"{model}\",\"prompt\":\"{prompt}\"}}"));
+                let mut request = stack.request(Method::POST, mode, whole(sent));
+                request.headers_mut().insert("x-signalbox-explain", "true".parse().unwrap());
+                let told = told(stack.send(request, false).await).await;
+                let id = told["headers"]["x-request-id"].as_str().unwrap();
+                let records = stack.lanes.decisions.of(id);
+                let asked = &records[0].asked;
+                assert_eq!(asked.counted, counted, "{mode} {words}");
+                assert_eq!(asked.prompt_tokens == words as u32, counted, "{mode} {}", asked.prompt_tokens);
+            }
+        }
+    }
+    stack.until_in_flight(0).await;
+    // The model servers of this test report half the bytes as tokens: the file is another model's.
+    assert_eq!(stack.counter.checks(), (0, 4));
+}
+
 /// What is explained is what was answered: the endpoint, in the ring and in the response's header.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_explained_pick_is_the_endpoint_that_answered() {
