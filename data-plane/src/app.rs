@@ -28,8 +28,10 @@ use crate::pool::Pools;
 use crate::pool::collector::{PeerCollector, PoolCollector};
 use crate::pool::source::{files, tier};
 use crate::scrape::{self, ScrapeCollector, ScrapeConfig, ScrapeCounters};
+use crate::spans::{self, Spans};
 use crate::tasks::{Ended, TaskSet};
 use crate::tls::Acceptor;
+use crate::tokenizer::{Counter, Places, Shelf, TokenizerCollector};
 
 const EXT_PROC: &str = "ext-proc";
 /// How soon readiness follows the pools.
@@ -38,6 +40,8 @@ const READINESS: Duration = Duration::from_millis(50);
 const PARENT: Duration = Duration::from_millis(250);
 /// Before open streams are cut, requests that still wait are told so.
 const LAST_WORD: Duration = Duration::from_millis(500);
+/// At the end, how long the collector may take for the spans that are left.
+const LAST_SPANS: Duration = Duration::from_secs(1);
 /// How often a pools file is looked at.
 const POOLS_FILE: Duration = Duration::from_millis(500);
 
@@ -97,6 +101,9 @@ async fn drain(args: &Args, health: &Health, lanes: &Lanes, tasks: &mut TaskSet)
         Ok(()) => tracing::info!("drained"),
         Err(_) => tracing::warn!("drain timeout passed, open streams are cut"),
     }
+    if let Some(spans) = &lanes.spans {
+        spans.flush(LAST_SPANS).await;
+    }
 }
 
 async fn start(config: Config, health: &Health, tasks: &mut TaskSet) -> anyhow::Result<Arc<Lanes>> {
@@ -109,7 +116,10 @@ async fn start(config: Config, health: &Health, tasks: &mut TaskSet) -> anyhow::
     }
     let metrics = Arc::new(Metrics::new());
     let pools = Pools::new(Instant::now());
-    let lanes = Arc::new(Lanes::new(pools.clone(), policy, Arc::clone(&metrics)).recording(decisions));
+    let counter = counter(&args, &metrics, tasks);
+    let lanes = Lanes::new(pools.clone(), policy, Arc::clone(&metrics)).recording(decisions);
+    let spans = spans(&metrics, tasks)?;
+    let lanes = Arc::new(lanes.counting(counter).tracing(spans));
     if let Some(path) = args.learned_file.clone() {
         learned::restore(&pools, &path);
         let pools = pools.clone();
@@ -144,6 +154,31 @@ async fn start(config: Config, health: &Health, tasks: &mut TaskSet) -> anyhow::
     tasks.spawn("admin", async move { Ok(axum::serve(http, router).await?) });
     tracing::info!(ext_proc = %args.listen, health = %args.health_listen, metrics = %args.metrics_listen, "serving");
     Ok(lanes)
+}
+
+/// Exports spans, where the environment says so.
+fn spans(metrics: &Metrics, tasks: &mut TaskSet) -> anyhow::Result<Option<Arc<Spans>>> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let problem = |problem| tracing::warn!(%problem, "a setting of traces cannot be used");
+    let Some(settings) = spans::Settings::of(variable, problem) else { return Ok(None) };
+    let (spans, export, collector) = Spans::to(&settings)?;
+    metrics.extend(|ours| ours.register_collector(Box::new(collector)));
+    tasks.spawn("spans", export.run());
+    tracing::info!(endpoint = settings.endpoint, "spans are exported");
+    Ok(Some(spans))
+}
+
+/// Counts tokens, where there are tokenizers.
+fn counter(args: &Args, metrics: &Metrics, tasks: &mut TaskSet) -> Option<Arc<Counter>> {
+    let places = Places { named: args.tokenizer.clone(), directory: args.tokenizers.clone() };
+    if places.is_empty() {
+        return None;
+    }
+    let shelf = Arc::new(Shelf::new(places));
+    tasks.spawn("tokenizers", Arc::clone(&shelf).follow());
+    let counter = Arc::new(Counter::new(shelf, args.tokenizer_deadline));
+    metrics.extend(|ours| ours.register_collector(Box::new(TokenizerCollector(Arc::clone(&counter)))));
+    Some(counter)
 }
 
 /// Adds what is read when it is asked for to the metrics of `lanes`.

@@ -12,6 +12,7 @@ use crate::flow::kv;
 use crate::flow::quantity::{bytes, duration};
 use crate::pool::PoolKey;
 use crate::telemetry::LogFormat;
+use crate::tokenizer::Named;
 
 pub use simulate::Simulate;
 
@@ -85,6 +86,18 @@ pub struct Args {
     /// allow_mode_override for it.
     #[arg(long, default_value_t = 0.0, value_name = "PERCENT")]
     pub read_answers: f32,
+    /// The tokenizer.json of a model, or the directory that it is in, so that tokens of its prompts are counted instead of
+    /// estimated; MODEL is its name in requests, `*` stands for all without one. Repeatable, or separated by commas. Read again when it changes.
+    #[arg(long, env = "SIGNALBOX_TOKENIZER", value_delimiter = ',', value_name = "MODEL=PATH")]
+    pub tokenizer: Vec<Named>,
+    /// A directory with MODEL/tokenizer.json for any number of models (a slash in a name is a subdirectory or `--`), or
+    /// a cache of Hugging Face.
+    #[arg(long, env = "SIGNALBOX_TOKENIZERS", value_name = "DIRECTORY")]
+    pub tokenizers: Option<PathBuf>,
+    /// How long a request waits until its prompt is counted, before it is estimated. About 4 KB of new text are counted in a
+    /// millisecond.
+    #[arg(long, default_value = "5ms", value_parser = duration, value_name = "TIME")]
+    pub tokenizer_deadline: std::time::Duration,
     /// Longest time from the end of a request to its decision, such as 2s or 500ms.
     #[arg(long, default_value = "2s", value_parser = duration, value_name = "TIME")]
     pub decision_deadline: std::time::Duration,

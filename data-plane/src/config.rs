@@ -8,7 +8,7 @@ use anyhow::{Context, bail, ensure};
 use crate::cli::{Args, QueueArgs};
 use crate::decisions;
 use crate::extproc::lane::Policy;
-use crate::flow::{Bounds, Fullness, Limits, Settings, Size, Times};
+use crate::flow::{Bounds, Eviction, Fullness, Limits, Settings, Size, Times};
 use crate::pool::source::tier::TierConfig;
 use crate::tls::{self, Acceptor};
 
@@ -122,6 +122,7 @@ fn admission(args: &QueueArgs, limits: Limits) -> anyhow::Result<Settings> {
         },
         limits,
         fullness: Fullness { queue: args.endpoint_queue, kv: args.endpoint_kv_percent },
+        eviction: Eviction::Off,
     })
 }
 

@@ -26,6 +26,8 @@ pub mod prefix;
 pub mod request;
 pub mod scrape;
 pub mod simulate;
+pub mod spans;
 pub mod tasks;
 pub mod telemetry;
 pub mod tls;
+pub mod tokenizer;

@@ -18,6 +18,8 @@ const LONGEST: usize = 256;
 /// What a request asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Asked {
+    /// What it does, as OpenTelemetry names it.
+    pub operation: &'static str,
     /// The model in its body.
     pub model: String,
     /// The model that it was sent on with, where that is another.
@@ -26,8 +28,10 @@ pub struct Asked {
     pub objective: Option<String>,
     /// Its priority.
     pub priority: i32,
-    /// Prompt tokens, estimated.
+    /// Prompt tokens.
     pub prompt_tokens: u32,
+    /// They are counted with the model's tokenizer; otherwise estimated from bytes.
+    pub counted: bool,
     /// Output tokens expected.
     pub output_tokens: u32,
     /// The response is streamed.

@@ -50,6 +50,7 @@ pub fn row(record: &Record, now: Instant) -> Value {
         "objective": asked.objective,
         "priority": asked.priority,
         "promptTokens": asked.prompt_tokens,
+        "promptTokensCounted": asked.counted,
         "expectedOutputTokens": asked.output_tokens,
         "stream": asked.stream,
         "bodyBytes": asked.body_bytes,

@@ -10,41 +10,24 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::guards::{Guards, Prompt};
 use super::lane::Lane;
 use super::prefiller;
 use super::recording::{Recording, Times};
 use super::refused::Refused;
 use super::session::{Answer, Question};
 use crate::accelerator::policy::required;
-use crate::decisions::{Asked, Follow};
+use crate::decisions::Asked;
 use crate::flow::{Admission, Among, Request, Ticket, Waiting};
-use crate::metrics::{Asks, PickMetrics};
-use crate::outcome::Outcome;
+use crate::metrics::Asks;
+use crate::outcome::Usage;
 use crate::picker::explain::{Explanation, Want};
 use crate::picker::{self, Ask, Refusal};
 use crate::pool::{Pool, Role, Snapshot};
 use crate::prefix::Chain;
 use crate::request::parse::{Inference, Piece, parse};
 use crate::request::{Head, objective, rewrite, tokens};
-
-/// What is held while a request is in flight; dropped when it ends in whatever way.
-#[derive(Debug)]
-pub struct Guards {
-    /// Accounting at the endpoint.
-    pub outcome: Outcome,
-    /// Accounting at the endpoint that computes the prompt, until the first byte.
-    pub prefill: Option<Outcome>,
-    /// The place inside the gate.
-    pub ticket: Ticket,
-    /// The model asked, and the bytes of the prompt, when it is text and nothing else.
-    pub prompt: Option<(String, usize)>,
-    /// What is counted of it.
-    pub counted: Arc<PickMetrics>,
-    /// Prompt tokens that the pick expects to be cached.
-    pub cached_tokens: u32,
-    /// Writes down what happens, of a request whose decision is recorded.
-    pub follow: Option<Follow>,
-}
+use crate::tokenizer::{Counted, Counter, Pending};
 
 /// Why there is no decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +46,20 @@ pub enum Decision {
     Picked(Answer, Guards),
     /// The question is to be asked again with the ticket; what is asked, for the record of a refusal.
     Waits(Waiting, Box<Asked>),
+}
+
+/// What is to be counted before `question` is decided with the same `rng`.
+pub fn to_count(
+    pool: &Pool,
+    lane: &Lane,
+    question: &Question<'_>,
+    mut rng: fastrand::Rng,
+) -> Option<(Arc<Counter>, Pending)> {
+    let counter = lane.counter.as_ref()?;
+    let found = parse(&question.head.path, question.body);
+    let snapshot = pool.peek();
+    let model = target(&snapshot, question, &found, &mut rng).or(found.model.as_deref())?;
+    Some((Arc::clone(counter), counter.begin(&found, model, &question.head.path, question.body)?))
 }
 
 /// Decides `question` for `pool`; with the `ticket` of a request that waited.
@@ -84,14 +81,17 @@ pub fn decide(
     let target = target(&snapshot, question, &found, rng);
     let objective = || objective::name(&snapshot, named, model).map(str::to_owned);
     let model = target.or(model).unwrap_or("");
-    let prompt_tokens = found.prompt.tokens(lane.tokens.ratio(model));
+    let counted = question.counted.filter(|counted| *counted.model == *model);
+    let prompt_tokens = prompt_tokens(&found, lane, model, counted);
     let output_tokens = picker::expected_output(found.max_tokens, &snapshot.usual);
     let asked = || Asked {
+        operation: found.api.operation(),
         model: found.model.as_deref().unwrap_or_default().to_owned(),
         target: target.map(str::to_owned),
         objective: objective(),
         priority,
         prompt_tokens,
+        counted: counted.is_some(),
         output_tokens,
         stream: found.stream,
         body_bytes: question.body.len(),
@@ -102,7 +102,7 @@ pub fn decide(
         let tokens = prompt_tokens.saturating_add(output_tokens);
         let Head { tenant, patience, .. } = *question.head;
         let target = question.head.ttft_target();
-        let bytes = question.body.len();
+        let bytes = question.body.len() + counted.map_or(0, Counted::bytes);
         let classes = required(Some(&question.head.wishes), Some(policy));
         let among = Among { subset: question.subset, classes, prompt_tokens };
         let request = Request { priority, tenant, tokens, bytes, among, patience, target };
@@ -119,7 +119,7 @@ pub fn decide(
     };
     let chain = chain(&found, model, question.body);
     let block_tokens = chain.block_tokens(prompt_tokens);
-    let ids = if pool.precise().in_use() { found.prompt.ids(question.body) } else { Vec::new() };
+    let given = if pool.precise().in_use() { found.prompt.ids(question.body) } else { Vec::new() };
     let ask = Ask {
         model,
         prompt_tokens,
@@ -132,7 +132,7 @@ pub fn decide(
         blocks: chain.blocks(),
         role: Role::Serve,
         block_tokens,
-        tokens: &ids,
+        tokens: counted.map_or(&given, Counted::known_ids),
         salt: found.salt(),
     };
     let mut explanation = Explanation::of(recording.want(now));
@@ -146,21 +146,38 @@ pub fn decide(
         }
     };
     let (prefiller, prefill) = prefiller::choose(pool, &snapshot, &ask, &mut pick, now, rng);
-    ticket.placed();
+    ticket.runs(priority, pick.endpoints[0]);
     let index = snapshot.find(pick.endpoints[0]);
     let class = index.map_or("", |index| &snapshot.endpoint(index).accelerator);
     let asks = Asks { model: found.model.as_deref().unwrap_or(""), target: model, priority };
-    let counted = lane.models.picks(asks, class, |name| snapshot.has_model(name));
+    let metrics = lane.models.picks(asks, class, |name| snapshot.has_model(name));
     let cached_tokens = pick.cached_tokens;
-    counted.picked(prompt_tokens, cached_tokens);
-    let (follow, told) = recording.picked(asked, times, (&pick, &prefiller), explanation);
+    metrics.picked(prompt_tokens, cached_tokens);
+    let (follow, told, span) = recording.picked(asked, times, (&pick, &prefiller, class), explanation);
     pick.outcome.sent(chain.into_blocks(), block_tokens);
     let endpoints = list(&pick.endpoints);
     let body = target.map(|target| rewrite::replace(question.body, found.model_at.clone(), target));
     let restore = target.map(|target| rewrite::restore(question.body, found.model_at.clone(), target));
-    let prompt = (found.prompt.other_tokens() == 0).then(|| (model.to_owned(), found.prompt.text()));
-    let guards = Guards { outcome: pick.outcome, prefill, ticket, prompt, counted, cached_tokens, follow };
+    let prompt = Prompt::of(&found, model, counted);
+    let guards = Guards {
+        outcome: pick.outcome,
+        prefill,
+        ticket,
+        prompt,
+        counted: metrics,
+        cached_tokens,
+        follow,
+        span,
+        usage: Usage::default(),
+    };
     Ok(Decision::Picked(Answer { endpoints, prefiller, body, restore, told }, guards))
+}
+
+/// Tokens of the prompt: counted, or estimated from its bytes.
+fn prompt_tokens(found: &Inference<'_>, lane: &Lane, model: &str, counted: Option<&Counted>) -> u32 {
+    let Some(counted) = counted else { return found.prompt.tokens(lane.tokens.ratio(model)) };
+    let others = u32::try_from(found.prompt.other_tokens()).unwrap_or(u32::MAX);
+    counted.prompt_tokens(&lane.tokens).saturating_add(others)
 }
 
 /// "ip:port", separated by commas.

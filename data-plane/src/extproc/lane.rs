@@ -12,6 +12,8 @@ use crate::flow::{Gate, Settings};
 use crate::metrics::{Metrics, ModelMetrics, PoolMetrics};
 use crate::pool::{Pool, Pools};
 use crate::request::tokens::Tokens;
+use crate::spans::Spans;
+use crate::tokenizer::Counter;
 
 /// How soon a scrape or a snapshot is noticed by requests that wait. Endpoints are scraped every 50 ms.
 const TICK: Duration = Duration::from_millis(10);
@@ -36,8 +38,12 @@ pub struct Policy {
 pub struct Lane {
     /// Admission.
     pub gate: Gate,
-    /// Bytes per token of the models that are asked for.
+    /// What was learned of the tokens of models that are asked for.
     pub tokens: Tokens,
+    /// Counts the tokens of prompts, where tokenizers are configured.
+    pub counter: Option<Arc<Counter>>,
+    /// Makes spans, where they are exported.
+    pub spans: Option<Arc<Spans>>,
     /// Recorded decisions, of all pools.
     pub decisions: Arc<Decisions>,
     /// Counters.
@@ -55,6 +61,9 @@ pub struct Lanes {
     pub metrics: Arc<Metrics>,
     /// Recorded decisions.
     pub decisions: Arc<Decisions>,
+    /// Spans, where they are exported.
+    pub spans: Option<Arc<Spans>>,
+    counter: Option<Arc<Counter>>,
     pools: Pools,
     lanes: RwLock<BTreeMap<String, Arc<Lane>>>,
     /// Rung when a request begins to wait.
@@ -94,7 +103,8 @@ impl Lanes {
     pub fn new(pools: Pools, policy: Policy, metrics: Arc<Metrics>) -> Self {
         let epoch = super::now();
         let decisions = Arc::new(Decisions::new(decisions::Settings::default(), epoch));
-        Self { policy, metrics, decisions, pools, lanes: RwLock::default(), bell: Arc::default() }
+        let (lanes, bell) = Default::default();
+        Self { policy, metrics, decisions, spans: None, counter: None, pools, lanes, bell }
     }
 
     /// The same, recording decisions as `settings` say.
@@ -102,6 +112,18 @@ impl Lanes {
     pub fn recording(self, settings: decisions::Settings) -> Self {
         let epoch = super::now();
         Self { decisions: Arc::new(Decisions::new(settings, epoch)), ..self }
+    }
+
+    /// The same, counting tokens with `counter`.
+    #[must_use]
+    pub fn counting(self, counter: Option<Arc<Counter>>) -> Self {
+        Self { counter, ..self }
+    }
+
+    /// The same, with spans.
+    #[must_use]
+    pub fn tracing(self, spans: Option<Arc<Spans>>) -> Self {
+        Self { spans, ..self }
     }
 
     /// The pools.
@@ -190,7 +212,8 @@ impl Lanes {
             );
             let decisions = Arc::clone(&self.decisions);
             let (metrics, models) = (self.metrics.pool(key), self.metrics.models(key));
-            Lane { gate, tokens: Tokens::default(), decisions, metrics, models }
+            let (counter, spans) = (self.counter.clone(), self.spans.clone());
+            Lane { gate, tokens: Tokens::default(), counter, spans, decisions, metrics, models }
         };
         Arc::clone(lanes.entry(key).or_insert_with_key(|key| Arc::new(lane(key))))
     }

@@ -20,12 +20,15 @@
 pub mod connection;
 pub mod decide;
 pub mod grpc;
+pub mod guards;
 pub mod health;
 pub mod io;
 pub mod lane;
 pub mod message;
 pub mod metadata;
+mod open;
 pub mod prefiller;
+pub mod question;
 pub mod recording;
 pub mod refused;
 pub mod reply;

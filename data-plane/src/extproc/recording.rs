@@ -1,4 +1,4 @@
-//! Writes decisions down for those who ask why, and counts refusals by model.
+//! Writes decisions down for those who ask why, in records and spans, and counts refusals by model.
 
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use crate::picker::Pick;
 use crate::picker::explain::{Explanation, Want};
 use crate::pool::Pool;
 use crate::request::Head;
+use crate::spans::{Chosen, Running, Trace};
 
 /// When the request had arrived, and when it is decided.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +23,10 @@ pub struct Times {
 }
 
 impl Times {
+    fn until(self, now: Instant) -> (Instant, Instant, Instant) {
+        (self.arrived, self.now, now)
+    }
+
     fn told(self) -> (Instant, Duration) {
         (self.now, self.now.saturating_duration_since(self.arrived))
     }
@@ -57,18 +62,30 @@ impl<'a> Recording<'a> {
         &self,
         asked: impl FnOnce() -> Asked,
         times: Times,
-        (pick, prefiller): (&Pick, &Prefiller),
+        (pick, prefiller, class): (&Pick, &Prefiller, &str),
         explanation: Explanation,
-    ) -> (Option<Follow>, Option<String>) {
-        let Some(why) = self.why else { return (None, None) };
+    ) -> (Option<Follow>, Option<String>, Option<Box<Running>>) {
+        let trace = self.trace();
+        if self.why.is_none() && trace.is_none() {
+            return (None, None, None);
+        }
+        let asked = asked();
         let prefiller = match prefiller {
             Prefiller::Other(address) => Some(address.clone()),
             Prefiller::Untold | Prefiller::Itself => None,
         };
         let result = Result::Picked { endpoints: pick.endpoints.to_vec(), prefiller };
-        let follow = self.keep(why, asked(), times, result, explanation);
+        let span = trace.map(|trace| {
+            let Pick { expected_ttft, cached_tokens, .. } = *pick;
+            let chosen = Chosen { class, expected_ttft, cached_tokens };
+            let now = super::now();
+            trace.decided(self.pool.key().as_str(), &asked, &result, Some(chosen), times.until(now));
+            trace.follow(self.pool.key().as_str(), &asked, pick.endpoints[0], now)
+        });
+        let Some(why) = self.why else { return (None, None, span) };
+        let follow = self.keep(why, asked, times, result, explanation);
         let told = (self.header == Header::Answer).then(|| crate::decisions::line(follow.record()));
-        (Some(follow), told)
+        (Some(follow), told, span)
     }
 
     /// Counts a refusal, and records it.
@@ -88,13 +105,25 @@ impl<'a> Recording<'a> {
         let snapshot = self.pool.peek();
         let is_known = |name: &str| snapshot.has_model(name);
         self.lane.models.refused(asks, refused.reason, refused.status, is_known);
-        if !self.lane.decisions.is_on() {
+        let trace = self.trace();
+        if !self.lane.decisions.is_on() && trace.is_none() {
             return;
         }
         let why = if self.header == Header::Off { Why::Refused } else { Why::Asked };
         let Refused { reason, status, ref message, .. } = *refused;
         let result = Result::Refused { reason, status, message: message.clone() };
+        if let Some(trace) = trace {
+            trace.decided(self.pool.key().as_str(), &asked, &result, None, times.until(super::now()));
+        }
+        if !self.lane.decisions.is_on() {
+            return;
+        }
         drop(self.keep(why, asked, times, result, explanation));
+    }
+
+    /// The request's trace, if it is traced.
+    fn trace(&self) -> Option<Trace> {
+        self.lane.spans.as_ref()?.begin(self.head)
     }
 
     fn keep(&self, why: Why, asked: Asked, times: Times, result: Result, explanation: Explanation) -> Follow {

@@ -143,6 +143,7 @@ mod tests {
             ),
             (Shed::Saturated { retry_after }, 429, "saturated", "rejected-saturated", "rate_limit_error", 7),
             (Shed::Displaced { retry_after }, 429, "displaced", "rejected-saturated", "rate_limit_error", 7),
+            (Shed::Evicted { retry_after }, 429, "evicted", "evicted", "rate_limit_error", 7),
             (
                 Shed::Expired { waited, retry_after },
                 503,

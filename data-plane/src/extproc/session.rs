@@ -18,12 +18,12 @@ use smallvec::SmallVec;
 
 use super::message::{BodyMode, Chunk, Content, Event, Message, Modes};
 use super::metadata::Metadata;
-use super::prefiller::Prefiller;
 use super::refused::Refused;
 use super::reply::{Part, Reply};
-use crate::picker::SubsetEntry;
 use crate::request::answer::{Reader, Restore, Usage};
 use crate::request::{Body, Head};
+
+pub use super::question::{Answer, Question};
 
 /// Largest piece of a body in one reply: its message fits HTTP/2's default window of 65,535 bytes.
 pub const CHUNK: usize = 62_000;
@@ -64,32 +64,6 @@ pub struct Turn {
     pub seen: SmallVec<[Seen; 4]>,
 }
 
-/// What is to be decided.
-#[derive(Debug)]
-pub struct Question<'a> {
-    /// The request's headers.
-    pub head: &'a Head,
-    /// The whole body; empty when there is none.
-    pub body: &'a Bytes,
-    /// The endpoints that may be picked.
-    pub subset: Option<&'a [SubsetEntry]>,
-}
-
-/// A decision.
-#[derive(Debug, PartialEq)]
-pub struct Answer {
-    /// "ip:port", in order of preference, separated by commas.
-    pub endpoints: String,
-    /// Who computes the prompt.
-    pub prefiller: Prefiller,
-    /// The body to send instead, when the model was rewritten.
-    pub body: Option<Bytes>,
-    /// The name to put back in the response.
-    pub restore: Option<Restore>,
-    /// What the client is told of the decision.
-    pub told: Option<String>,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Headers,
@@ -115,6 +89,7 @@ pub struct Session {
     sampled: bool,
     /// Reads the response's body. Boxed: most streams have none.
     reader: Option<Box<Reader>>,
+    answers: bool,
     first_byte: bool,
     ended: bool,
 }
@@ -136,6 +111,7 @@ impl Session {
             told: None,
             sampled: false,
             reader: None,
+            answers: false,
             first_byte: false,
             ended: false,
         }
@@ -186,6 +162,19 @@ impl Session {
         self.refuse(Refused::too_large(self.body.limit()), turn)
     }
 
+    /// Ends a request that was decided, and whose response has not begun or may be cut.
+    pub fn evict(&mut self, refused: Refused, turn: &mut Turn) -> Next {
+        match self.phase {
+            Phase::Decided => self.refuse(refused, turn),
+            _ => Next::Read,
+        }
+    }
+
+    /// The headers of the response have come.
+    pub fn answers(&self) -> bool {
+        self.answers
+    }
+
     /// The most bytes that the request's body may have.
     pub fn body_limit(&self) -> usize {
         self.body.limit()
@@ -193,7 +182,12 @@ impl Session {
 
     /// What is to be decided, after [`Next::Decide`].
     pub fn question(&self) -> Question<'_> {
-        Question { head: &self.head, body: &self.whole, subset: self.metadata.subset.as_deref() }
+        Question {
+            head: &self.head,
+            body: &self.whole,
+            subset: self.metadata.subset.as_deref(),
+            counted: None,
+        }
     }
 
     /// Takes the decision.
@@ -283,6 +277,7 @@ impl Session {
         end_of_stream: bool,
         turn: &mut Turn,
     ) -> Next {
+        self.answers = true;
         let sent_here = self.modes.response != BodyMode::None;
         let restore = self.restore.take();
         let wanted = sent_here || restore.is_some() || self.sampled;

@@ -15,19 +15,21 @@ use bytes::{Buf, Bytes};
 use h2::server::SendResponse;
 use h2::{RecvStream, SendStream};
 
-use super::decide::{Decision, Guards, Undecided, decide};
+use super::decide::{self, Decision, Undecided, decide};
 use super::grpc::{self, BadFrame, Code, Deframer, Frames};
-use super::lane::{Lane, Lanes};
+use super::guards::Guards;
+use super::lane::Lanes;
 use super::message::{Event, Message};
 use super::now;
+use super::open::Open;
 use super::recording::{Recording, Times};
 use super::refused::Refused;
-use super::session::{Next, Seen, Session, Turn};
+use super::session::{Next, Question, Seen, Session, Turn};
 use crate::decisions::Asked;
 use crate::flow::{Shed, Ticket, Waiting};
-use crate::outcome::Usage;
 use crate::picker::explain::{Explanation, Want};
 use crate::pool::Pool;
+use crate::tokenizer::Counted;
 
 /// gRPC metadata that names the pool of a stream: "namespace/name".
 pub const POOL_METADATA: &str = "x-signalbox-pool";
@@ -63,8 +65,9 @@ pub(super) async fn process(
         tenant_header: policy.fairness_header.as_ref().map(http::HeaderName::as_str),
         open: Open::count(&lane),
         guards: None,
-        usage: Usage::default(),
         arrived: None,
+        seed: fastrand::u64(..),
+        counted: None,
         out: Frames::default(),
         unsent: 0,
         pool,
@@ -78,28 +81,6 @@ pub(super) async fn process(
     call.send.send_trailers(grpc::trailers(code, &message))
 }
 
-/// Counts an open stream.
-struct Open {
-    lane: Arc<Lane>,
-    decided: bool,
-}
-
-impl Open {
-    fn count(lane: &Arc<Lane>) -> Self {
-        lane.metrics.streams.inc();
-        Self { lane: Arc::clone(lane), decided: false }
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.lane.metrics.streams.dec();
-        if !self.decided {
-            self.lane.metrics.abandoned.inc();
-        }
-    }
-}
-
 struct Call<'a> {
     session: Session,
     deframer: Deframer,
@@ -107,10 +88,11 @@ struct Call<'a> {
     tenant_header: Option<&'a str>,
     open: Open,
     guards: Option<Guards>,
-    /// What the response said of itself.
-    usage: Usage,
     /// When the request was first to be decided.
     arrived: Option<Instant>,
+    seed: u64,
+    /// The tokens of its prompt, where they could be counted.
+    counted: Option<Counted>,
     out: Frames,
     unsent: usize,
     pool: Arc<Pool>,
@@ -126,6 +108,15 @@ enum Over {
     Ended(End),
     /// Envoy reset it.
     Reset(h2::Error),
+}
+
+/// What comes next of a call.
+enum Came {
+    Data(Result<Bytes, h2::Error>),
+    /// Envoy sends no more.
+    End,
+    /// The request has to end for another one.
+    Evicted(Shed),
 }
 
 impl Call<'_> {
@@ -160,8 +151,12 @@ impl Call<'_> {
                 self.drained().await?;
             }
             match self.read().await {
-                Some(data) => self.deframer.push(data?),
-                None => return Ok((Code::Ok, String::new())),
+                Came::Data(data) => self.deframer.push(data?),
+                Came::End => return Ok((Code::Ok, String::new())),
+                Came::Evicted(shed) if self.evict(shed, &mut turn) == Next::Finish => {
+                    return Ok((Code::Ok, String::new()));
+                }
+                Came::Evicted(_) => {}
             }
         }
     }
@@ -176,7 +171,13 @@ impl Call<'_> {
         }
         let mut next = self.session.on(message, turn);
         if next == Next::Decide {
-            next = match self.decide(None, at, turn)? {
+            self.arrived = Some(at);
+            if let Some((counter, pending)) =
+                decide::to_count(&self.pool, &self.open.lane, &self.session.question(), self.rng())
+            {
+                self.counted = Box::pin(counter.count(pending)).await;
+            }
+            next = match self.decide(None, now(), turn)? {
                 Ok(next) => next,
                 Err((waiting, asked)) => self.wait(waiting, &asked, turn).await?,
             };
@@ -184,7 +185,27 @@ impl Call<'_> {
             self.too_large(at);
         }
         turn.seen.drain(..).for_each(|seen| self.account(seen));
+        if let Some(guards) = self.guards.as_mut().filter(|_| self.session.answers()) {
+            guards.ticket.answers();
+        }
         Ok(next)
+    }
+
+    /// Ends the request for a more important one.
+    fn evict(&mut self, shed: Shed, turn: &mut Turn) -> Next {
+        let refused = Refused::from(shed);
+        if let Some(guards) = &mut self.guards {
+            guards.refused(refused.reason);
+        }
+        tracing::debug!(pool = %self.pool.key(), reason = refused.reason, "ended");
+        let next = self.session.evict(refused, turn);
+        turn.replies.drain(..).for_each(|reply| reply.encode(&mut self.out));
+        next
+    }
+
+    /// The same draws whenever it is asked again, so that a model's target is what it was.
+    fn rng(&self) -> fastrand::Rng {
+        fastrand::Rng::with_seed(self.seed)
     }
 
     /// Decides, or answers that the request has to wait.
@@ -195,10 +216,12 @@ impl Call<'_> {
         turn: &mut Turn,
     ) -> Result<Result<Next, (Waiting, Box<Asked>)>, Over> {
         let lane = Arc::clone(&self.open.lane);
-        let mut rng = fastrand::Rng::new();
-        let times = Times { arrived: *self.arrived.get_or_insert(at), now: at };
-        let mut decision = decide(&self.pool, &lane, &self.session.question(), ticket, times, &mut rng);
-        let took = now().saturating_duration_since(at);
+        let times = Times { arrived: self.arrived.unwrap_or(at), now: at };
+        // The time in the queue is not the picker's to decide.
+        let since = if ticket.is_some() { at } else { times.arrived };
+        let question = Question { counted: self.counted.as_ref(), ..self.session.question() };
+        let mut decision = decide(&self.pool, &lane, &question, ticket, times, &mut self.rng());
+        let took = now().saturating_duration_since(since);
         let follow = match &decision {
             Ok(Decision::Picked(_, guards)) => guards.follow.as_ref(),
             _ => None,
@@ -227,6 +250,7 @@ impl Call<'_> {
             }
         };
         self.open.decided = true;
+        self.counted = None;
         lane.metrics.decision.observe(took.as_secs_f64());
         decided.map(Ok)
     }
@@ -264,7 +288,6 @@ impl Call<'_> {
                     return Ok(self.refuse(refused, turn));
                 }
             };
-            // The time in the queue is not the picker's to decide.
             match self.decide(Some(ticket), now(), turn)? {
                 Ok(next) => return Ok(next),
                 Err((again, _)) => waiting = again,
@@ -281,9 +304,12 @@ impl Call<'_> {
                 biased;
                 ticket = &mut ticket => return Ok(ticket),
                 data = self.read() => match data {
-                    None => return Err(Over::Ended((Code::Ok, String::new()))),
-                    Some(Err(error)) => return Err(Over::Reset(error)),
-                    Some(Ok(data)) => {
+                    // Nothing ends for others before it is decided.
+                    Came::End | Came::Evicted(_) => {
+                        return Err(Over::Ended((Code::Ok, String::new())));
+                    }
+                    Came::Data(Err(error)) => return Err(Over::Reset(error)),
+                    Came::Data(Ok(data)) => {
                         unasked += data.len();
                         if unasked > UNASKED {
                             let why = "more was sent while the request waited";
@@ -298,75 +324,40 @@ impl Call<'_> {
 
     /// Tells the accounts what was seen.
     fn account(&mut self, seen: Seen) {
-        let Some(Guards { outcome, prefill, prompt, counted, cached_tokens, follow, .. }) = &mut self.guards
-        else {
-            return;
-        };
-        if let Some(follow) = follow {
-            match seen {
-                Seen::Served(addr) => follow.served(addr),
-                Seen::FirstByte => follow.first_byte(now()),
-                Seen::Failed(status) => follow.failed(status),
-                Seen::Usage(_) => {}
-                Seen::Ended => follow.ended(now(), self.usage),
-            }
+        if let Some(guards) = &mut self.guards {
+            guards.account(seen, &self.open.lane, now());
         }
-        match seen {
-            Seen::Served(addr) => outcome.served(addr),
-            Seen::FirstByte => {
-                outcome.first_byte(now());
-                if let Some((expected, observed)) = outcome.first_token() {
-                    counted.first_token(expected, observed);
-                }
-                *prefill = None;
-            }
-            Seen::Failed(status) => {
-                counted.failed(status);
-                outcome.failed(status);
-            }
-            Seen::Usage(usage) => {
-                if let Some(cached) = usage.cached_tokens {
-                    outcome.reported(cached);
-                    counted.cached(*cached_tokens, cached);
-                }
-                if let Some((model, text)) = prompt {
-                    self.open.lane.tokens.learn(model, *text, usage.prompt_tokens);
-                }
-                self.usage = Usage {
-                    prompt_tokens: known(usage.prompt_tokens),
-                    cached_tokens: usage.cached_tokens,
-                    output_tokens: known(usage.output_tokens),
-                };
-            }
-            Seen::Ended => {
-                outcome.ended(now(), self.usage);
-                self.finish();
-            }
+        if seen == Seen::Ended {
+            self.finish();
         }
     }
 
     /// The request has ended. Where bodies are not sent here, the end of the stream is all that is seen of it.
     fn finish(&mut self) {
-        if let Some(guards) = self.guards.take().filter(|guards| guards.outcome.has_begun()) {
-            let since = now().saturating_duration_since(self.arrived.unwrap_or_else(now));
-            guards.counted.ended(since);
+        if let Some(guards) = self.guards.take() {
+            guards.finish(now().saturating_duration_since(self.arrived.unwrap_or_else(now)));
         }
     }
 
-    /// The next DATA. Replies are sent when there is none at hand. None: Envoy sends no more.
-    async fn read(&mut self) -> Option<Result<Bytes, h2::Error>> {
-        let data = poll_fn(|cx| match self.received.poll_data(cx) {
-            Poll::Pending => match self.send_out() {
-                Ok(()) => Poll::Pending,
-                Err(e) => Poll::Ready(Some(Err(e))),
-            },
-            ready => ready,
+    /// What comes next. Replies are sent when there is nothing at hand.
+    async fn read(&mut self) -> Came {
+        let came = poll_fn(|cx| match self.received.poll_data(cx) {
+            Poll::Ready(data) => Poll::Ready(data.map_or(Came::End, Came::Data)),
+            Poll::Pending => {
+                if let Err(error) = self.send_out() {
+                    return Poll::Ready(Came::Data(Err(error)));
+                }
+                let guards = self.guards.as_mut();
+                guards.map_or(Poll::Pending, |guards| guards.ticket.poll_evicted(cx).map(Came::Evicted))
+            }
         });
-        let data = data.await?;
-        Some(data.and_then(|data| {
-            self.received.flow_control().release_capacity(data.len())?;
-            Ok(data)
-        }))
+        match came.await {
+            Came::Data(Ok(data)) => {
+                let released = self.received.flow_control().release_capacity(data.len());
+                Came::Data(released.map(|()| data))
+            }
+            other => other,
+        }
     }
 
     fn send_out(&mut self) -> Result<(), h2::Error> {
@@ -389,11 +380,6 @@ impl Call<'_> {
         self.unsent = 0;
         Ok(())
     }
-}
-
-/// A count that model servers give as 0 when they do not count.
-fn known(count: u32) -> Option<u32> {
-    Some(count).filter(|count| *count > 0)
 }
 
 #[cfg(test)]

@@ -19,47 +19,18 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use super::among::Among;
 use super::capacity::{self, BLIND, State, Stock, Wanted};
 use super::door::{Door, bound, over};
+use super::eviction::{Claim, Evictable};
 use super::queue::{Due, Key, Left, Queue};
-use super::settings::Settings;
+use super::request::{Admission, Request};
+use super::settings::{Eviction, Settings};
 use super::shed::Shed;
 use super::ticket::Ticket;
 use super::waiter::Waiter;
 use super::waiting::Waiting;
 use crate::metrics::{Ended, FlowMetrics};
 use crate::pool::{Pool, Snapshot};
-
-/// What a request says for its admission.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Request<'a> {
-    /// Priority of its objective.
-    pub priority: i32,
-    /// Who sent it, as a hash.
-    pub tenant: u64,
-    /// Prompt and expected output tokens.
-    pub tokens: u32,
-    /// Bytes that are held while it waits.
-    pub bytes: usize,
-    /// What it is limited to.
-    pub among: Among<'a>,
-    /// How long its client waits, as far as it told.
-    pub patience: Option<Duration>,
-    /// When its first token should be there: among a tenant's requests, the earliest goes first.
-    pub target: Option<Duration>,
-}
-
-/// What becomes of a request.
-#[derive(Debug)]
-pub enum Admission {
-    /// It may go.
-    Admitted(Ticket),
-    /// It waits.
-    Waits(Waiting),
-    /// It is refused.
-    Shed(Shed),
-}
 
 /// Through which a waiting request is answered.
 pub(super) type Reply = oneshot::Sender<Result<Ticket, Shed>>;
@@ -84,6 +55,8 @@ pub(super) struct Inner {
     epoch: Instant,
     /// Guards the order of requests and the count of what is free.
     line: Mutex<Line>,
+    /// Guards those that may have to end; taken after `line` where both are.
+    pub(super) evictable: Mutex<Evictable<oneshot::Sender<Shed>>>,
     bell: Arc<Notify>,
     pub(super) metrics: FlowMetrics,
 }
@@ -107,6 +80,7 @@ struct Line {
 struct Answers {
     granted: Vec<(Left<Reply>, Ticket)>,
     shed: Vec<(Left<Reply>, Shed)>,
+    evicted: Vec<(oneshot::Sender<Shed>, Shed)>,
 }
 
 impl Gate {
@@ -124,6 +98,7 @@ impl Gate {
             closed: AtomicBool::new(false),
             epoch: Instant::now(),
             line: Mutex::new(line),
+            evictable: Mutex::default(),
             bell,
             metrics,
         }))
@@ -340,6 +315,30 @@ impl Inner {
             answers.granted.push((left, Ticket::entered(self)));
         }
         self.waiting.store(queue.size().requests, SeqCst);
+        if settings.eviction != Eviction::Off && state != State::Empty {
+            self.evict(queue, now, answers);
+        }
+    }
+
+    /// What ends, as the settings of the last snapshot say.
+    pub(super) fn eviction(&self) -> Eviction {
+        self.current.load().settings.eviction
+    }
+
+    /// Tells requests in flight to end for those that wait in `queue`, as far as they are more important.
+    fn evict(&self, queue: &Queue<Reply>, now: Instant, answers: &mut Answers) {
+        let Some(first) = queue.first() else { return };
+        let requests = queue.sizes().filter(|(p, _)| *p >= 0).map(|(_, size)| size.requests).sum();
+        let claim = Claim { priority: first.priority, requests };
+        let snapshot = self.pool.peek();
+        let of_use = |endpoint| {
+            snapshot.find(endpoint).is_some_and(|index| first.among().allows(snapshot.endpoint(index)))
+        };
+        for (priority, tell) in self.evictable.lock().choose(claim, now, of_use) {
+            self.metrics.evicted(priority);
+            let retry_after = queue.retry_after(priority, now);
+            answers.evicted.push((tell, Shed::Evicted { retry_after }));
+        }
     }
 
     /// Sends answers; the lock is not held, because a ticket that nobody takes comes back here.
@@ -348,6 +347,11 @@ impl Inner {
             self.metrics.ended(left.priority, Ended::Shed, shed.reason(), waited(&left, now));
             // Who has left has no use for it.
             drop(left.payload.send(Err(shed)));
+        }
+        for (tell, shed) in answers.evicted {
+            if tell.send(shed).is_err() {
+                tracing::debug!("a request that was to end for another one had ended");
+            }
         }
         for (left, ticket) in answers.granted {
             self.metrics.ended(left.priority, Ended::Dispatched, "", waited(&left, now));

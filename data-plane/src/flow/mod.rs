@@ -11,6 +11,10 @@
 //! waited too long is decided by [`queue`], which does no I/O and takes time as an argument. [`Shed`] has the table of
 //! outcomes and answers, [`Settings`] the one of flags and annotations.
 //!
+//! Where a pool says so (`signalbox.dev/eviction`), a request of a priority below 0 that is in flight ends so that one of 0 or
+//! above goes: it is answered 429 (`evicted`) through its own ext_proc stream, Envoy resets its upstream request, and the engine
+//! aborts it. [`eviction`] decides who and when.
+//!
 //! Admission and its end among 100 endpoints cost 0.1 µs while the pool has room, 4 µs when the last place has to be
 //! looked for, and into the queue and out of it 18 µs (CPU; `benches/flow.rs`).
 //!
@@ -23,10 +27,12 @@
 mod among;
 mod capacity;
 mod door;
+mod eviction;
 mod gate;
 pub mod quantity;
 pub mod queue;
 mod rate;
+mod request;
 mod settings;
 mod shed;
 mod ticket;
@@ -34,8 +40,9 @@ mod waiter;
 mod waiting;
 
 pub use among::Among;
-pub use gate::{Admission, Gate, Request};
-pub use settings::{Bounds, Fullness, Limits, Settings, Size, Times, kv};
+pub use gate::Gate;
+pub use request::{Admission, Request};
+pub use settings::{Bounds, Eviction, Fullness, Limits, Settings, Size, Times, kv};
 pub use shed::Shed;
 pub use ticket::Ticket;
 pub use waiter::Waiter;

@@ -10,6 +10,7 @@
 //! | `--queue-band-requests`, `--queue-band-bytes` | `signalbox.dev/queue-band-requests`, `…/queue-band-bytes` | 5000, 256MiB | most that waits in a pool with one priority |
 //! | `--endpoint-queue` | `signalbox.dev/endpoint-queue` | 4 | requests beyond its batch that an endpoint takes before it counts as full |
 //! | `--endpoint-kv-percent` | `signalbox.dev/endpoint-kv-percent` | 90 | use of its KV cache at which an endpoint counts as full |
+//! | | `signalbox.dev/eviction` | off | `sheddable`: while a request of priority 0 or above waits, those below 0 that run and have not begun to answer make room for it; `sheddable-any`: also those that answer already, whose clients see their answer cut |
 //! | `--max-in-flight` | | 20000 | requests in flight per pool; further ones wait |
 //! | `--sheddable-in-flight` | | the same | requests in flight above which those of a priority below 0 wait |
 
@@ -85,6 +86,18 @@ pub struct Fullness {
     pub kv: f32,
 }
 
+/// Which requests in flight end for more important ones.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Eviction {
+    /// None.
+    #[default]
+    Off,
+    /// Of a priority below 0, before the headers of their response have come.
+    Unanswered,
+    /// Of a priority below 0.
+    Any,
+}
+
 /// How a pool admits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
@@ -98,6 +111,8 @@ pub struct Settings {
     pub limits: Limits,
     /// What full is.
     pub fullness: Fullness,
+    /// What ends for more important requests.
+    pub eviction: Eviction,
 }
 
 impl Default for Settings {
@@ -112,6 +127,7 @@ impl Default for Settings {
             },
             limits: Limits { max_in_flight: 20_000, sheddable_in_flight: 20_000 },
             fullness: Fullness { queue: 4, kv: 0.9 },
+            eviction: Eviction::Off,
         }
     }
 }
@@ -138,6 +154,14 @@ impl Settings {
                     "on" | "true" => true,
                     "off" | "false" => false,
                     _ => return Err("neither on nor off".to_owned()),
+                };
+            }
+            "eviction" => {
+                self.eviction = match value {
+                    "off" => Eviction::Off,
+                    "sheddable" => Eviction::Unanswered,
+                    "sheddable-any" => Eviction::Any,
+                    _ => return Err("none of off, sheddable and sheddable-any".to_owned()),
                 };
             }
             "queue-ttl" => self.times.ttl = duration(value)?,
@@ -192,6 +216,7 @@ mod tests {
             ("queue-band-bytes", "1KiB"),
             ("endpoint-queue", "0"),
             ("endpoint-kv-percent", "75"),
+            ("eviction", "sheddable"),
             ("policy", "balanced"),
         ]);
         assert!(problems.is_empty(), "{problems:?}");
@@ -199,6 +224,7 @@ mod tests {
         assert_eq!(settings.bounds.band, Size { requests: 5, bytes: 1 << 10 });
         assert_eq!((settings.times.ttl.as_secs(), settings.times.endpoints.as_secs()), (3, 120));
         assert_eq!(settings.times.longest, base.times.longest);
+        assert_eq!((settings.eviction, base.eviction), (Eviction::Unanswered, Eviction::Off));
         assert_eq!((settings.queue, settings.fullness), (false, Fullness { queue: 0, kv: 0.75 }));
 
         for (name, value) in [
@@ -209,6 +235,7 @@ mod tests {
             ("endpoint-queue", "x"),
             ("endpoint-kv-percent", "0"),
             ("endpoint-kv-percent", "NaN"),
+            ("eviction", "all"),
         ] {
             let (settings, problems) = with(&[(name, value)]);
             assert_eq!(settings, base, "{name}");

@@ -5,6 +5,7 @@
 //! | queue full | 429 | `queue_full` | by drain rate |
 //! | queue full, priority below 0 | 429 | `saturated` | by drain rate |
 //! | waited, made place for others | 429 | `displaced` | by drain rate |
+//! | was in flight, made place for others | 429 | `evicted` | by drain rate |
 //! | waited as long as the pool lets requests wait | 503 | `queue_timeout` | by drain rate |
 //! | waited as long as its client said it would | 503 | `client_deadline` | by drain rate |
 //! | the pool has no endpoint, or got none in time | 503 | `no_endpoints` | by drain rate |
@@ -48,6 +49,15 @@ pub enum Shed {
         "All model servers of the pool are busy, and requests that come first filled the queue. Retry in {retry_after} s."
     )]
     Displaced {
+        /// Seconds.
+        retry_after: u32,
+    },
+    /// It was in flight with a priority below 0, and a more important request waited.
+    #[error(
+        "All model servers of the pool are busy, and this request of a priority below 0 made room for a more important \
+         one. Retry in {retry_after} s."
+    )]
+    Evicted {
         /// Seconds.
         retry_after: u32,
     },
@@ -97,6 +107,7 @@ impl Shed {
             Self::QueueFull { .. } => "queue_full",
             Self::Saturated { .. } => "saturated",
             Self::Displaced { .. } => "displaced",
+            Self::Evicted { .. } => "evicted",
             Self::Expired { .. } => "queue_timeout",
             Self::ClientDeadline { .. } => "client_deadline",
             Self::NoEndpoints { .. } => "no_endpoints",
@@ -111,6 +122,7 @@ impl Shed {
             Self::Full { .. } | Self::QueueFull { .. } | Self::Saturated { .. } | Self::Displaced { .. } => {
                 "rejected-saturated"
             }
+            Self::Evicted { .. } => "evicted",
             Self::Expired { .. } | Self::ClientDeadline { .. } => "rejected-ttl-expired",
             Self::NoEndpoints { .. } => "rejected-no-endpoints",
             Self::ShuttingDown => "rejected-shutting-down",
@@ -121,9 +133,11 @@ impl Shed {
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
-            Self::Full { .. } | Self::QueueFull { .. } | Self::Saturated { .. } | Self::Displaced { .. } => {
-                429
-            }
+            Self::Full { .. }
+            | Self::QueueFull { .. }
+            | Self::Saturated { .. }
+            | Self::Displaced { .. }
+            | Self::Evicted { .. } => 429,
             Self::Expired { .. }
             | Self::ClientDeadline { .. }
             | Self::NoEndpoints { .. }
@@ -139,6 +153,7 @@ impl Shed {
             Self::QueueFull { retry_after, .. }
             | Self::Saturated { retry_after }
             | Self::Displaced { retry_after }
+            | Self::Evicted { retry_after }
             | Self::Expired { retry_after, .. }
             | Self::ClientDeadline { retry_after, .. }
             | Self::NoEndpoints { retry_after, .. } => *retry_after,

@@ -1,22 +1,32 @@
 //! An admitted request.
 
+use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::fence;
+use std::task::{Context, Poll};
 
+use tokio::sync::oneshot;
+
+use super::eviction::Place;
 use super::gate::{Inner, now};
+use super::settings::Eviction;
+use super::shed::Shed;
 
 /// An admitted request. Dropping it makes room, and lets go those that wait for it.
 #[derive(Debug)]
 pub struct Ticket {
     gate: Arc<Inner>,
     placed: bool,
+    /// Its place among those that may have to end, and how it is told.
+    evictable: Option<(Place, Option<oneshot::Receiver<Shed>>)>,
 }
 
 impl Ticket {
     /// For a request that [`Inner::enter`] counted.
     pub(super) fn entered(gate: &Arc<Inner>) -> Self {
-        Self { gate: Arc::clone(gate), placed: false }
+        Self { gate: Arc::clone(gate), placed: false, evictable: None }
     }
 
     /// The request is counted at its endpoint.
@@ -27,9 +37,49 @@ impl Ticket {
     }
 }
 
+impl Ticket {
+    /// The request, of `priority`, runs at `endpoint`: it may have to end for a more important one, where the pool says so.
+    pub fn runs(&mut self, priority: i32, endpoint: SocketAddr) {
+        self.placed();
+        if priority < 0 && self.gate.eviction() != Eviction::Off {
+            let (tell, told) = oneshot::channel();
+            let place = self.gate.evictable.lock().add(priority, endpoint, tell);
+            self.evictable = Some((place, Some(told)));
+        }
+    }
+
+    /// The response has begun.
+    pub fn answers(&mut self) {
+        if self.evictable.is_some() && self.gate.eviction() != Eviction::Any {
+            self.stays();
+        }
+    }
+
+    /// Ready when the request has to end.
+    pub fn poll_evicted(&mut self, cx: &mut Context<'_>) -> Poll<Shed> {
+        let Some((_, waits @ Some(_))) = &mut self.evictable else { return Poll::Pending };
+        let Some(Poll::Ready(told)) = waits.as_mut().map(|told| Pin::new(told).poll(cx)) else {
+            return Poll::Pending;
+        };
+        // It is told once.
+        *waits = None;
+        told.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// It does not have to end for others any more.
+    fn stays(&mut self) {
+        let Some((place, _)) = self.evictable.take() else { return };
+        let mut evictable = self.gate.evictable.lock();
+        if !evictable.remove(&place) {
+            evictable.gone(now());
+        }
+    }
+}
+
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.placed();
+        self.stays();
         self.gate.in_flight.fetch_sub(1, Relaxed);
         // Beside the fence of who begins to wait: one of the two sees the other.
         fence(SeqCst);

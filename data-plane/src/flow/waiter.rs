@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::among::Among;
-use super::gate::Request;
+use super::request::Request;
 use super::settings::Times;
 use crate::picker::SubsetEntry;
 

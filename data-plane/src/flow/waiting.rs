@@ -6,8 +6,9 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 
-use super::gate::{Admission, Inner, now};
+use super::gate::{Inner, now};
 use super::queue::Key;
+use super::request::Admission;
 use super::shed::Shed;
 use super::ticket::Ticket;
 

@@ -6,6 +6,7 @@
 //! | `queue_requests`, `queue_held_bytes` | pool, priority | requests that wait, and their bytes |
 //! | `queue_wait_seconds` | pool, priority, outcome | time in the queue of requests that left it |
 //! | `queue_outcomes_total` | pool, priority, outcome, reason | requests that left the queue (dispatched, shed, cancelled) or did not get in (refused) |
+//! | `evictions_total` | pool, priority | requests in flight that were ended for more important ones |
 //! | `saturation` | pool | share of what the pool takes that is taken; 1 while nothing fits |
 //!
 //! | `llm_d_epp_flow_control_…`, `inference_extension_flow_control_…` | labels |
@@ -125,6 +126,7 @@ pub(super) struct FlowFamilies {
     bytes: Family<BandLabels, Gauge>,
     wait: Family<WaitLabels, Histogram>,
     outcomes: Family<OutcomeLabels, Counter>,
+    evictions: Family<BandLabels, Counter>,
     saturation: Family<PoolLabels, Ratio>,
     peer_requests: Family<PeerBand, Gauge>,
     peer_bytes: Family<PeerBand, Gauge>,
@@ -141,6 +143,7 @@ impl Default for FlowFamilies {
             bytes: Family::default(),
             wait: Family::new_with_constructor(|| Histogram::new(WAIT_SECONDS)),
             outcomes: Family::default(),
+            evictions: Family::default(),
             saturation: Family::default(),
             peer_requests: Family::default(),
             peer_bytes: Family::default(),
@@ -171,6 +174,11 @@ impl FlowFamilies {
             "queue_outcomes",
             "Requests that left the queue (dispatched, shed, cancelled) or did not get in (refused)",
             self.outcomes.clone(),
+        );
+        ours.register(
+            "evictions",
+            "Requests in flight that were ended for more important ones that waited",
+            self.evictions.clone(),
         );
         ours.register(
             "saturation",
@@ -235,6 +243,12 @@ impl FlowMetrics {
             self.families.wait.get_or_create(&labels).observe(waited.as_secs_f64());
             self.families.peer_wait.get_or_create(&peer).observe(waited.as_secs_f64());
         }
+    }
+
+    /// A request in flight has to end for one that waits.
+    pub fn evicted(&self, priority: i32) {
+        let labels = BandLabels { pool: self.pool.clone(), priority };
+        self.families.evictions.get_or_create(&labels).inc();
     }
 
     /// Sets the gauges: saturation, and (priority, requests, bytes) of what waits.

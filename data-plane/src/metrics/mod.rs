@@ -11,6 +11,8 @@
 //! | of pools and endpoints | | see `pool::collector` |
 //! | `scrapes_total`, `scrape_…` | result | see `scrape::ScrapeCounters` |
 //! | `decisions_…` | why | see `decisions` |
+//! | `prompts_counted_total`, `tokenizer…` | | see `tokenizer` |
+//! | `spans_total` | result | see `spans` |
 
 mod flow;
 mod models;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{patience, tenant};
+use super::{Traceparent, patience, tenant};
 use crate::accelerator::Wishes;
 
 /// Headers of a request; the rest is not kept.
@@ -28,6 +28,10 @@ pub struct Head {
     pub wishes: Wishes,
     /// `x-signalbox-explain: true`: its decision should be recorded.
     pub explain: bool,
+    /// `traceparent`: the trace that it belongs to.
+    pub traceparent: Option<Traceparent>,
+    /// `tracestate`, as it came.
+    pub tracestate: Option<Bytes>,
 }
 
 impl Head {
@@ -49,6 +53,8 @@ impl Head {
                 self.content_length = std::str::from_utf8(value).ok().and_then(|v| v.parse().ok());
             }
             b"x-signalbox-explain" => self.explain = matches!(value.trim_ascii(), b"true" | b"1"),
+            b"traceparent" => self.traceparent = Traceparent::parse(value),
+            b"tracestate" => self.tracestate = Some(keep(value)),
             b"x-request-id" => self.request_id = Some(keep(value)),
             b"x-gateway-inference-objective" | b"x-llm-d-inference-objective" if !value.is_empty() => {
                 self.objective = Some(keep(value));

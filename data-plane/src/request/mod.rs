@@ -16,6 +16,8 @@ pub mod patience;
 pub mod rewrite;
 pub mod tenant;
 pub mod tokens;
+mod traceparent;
 
 pub use body::{Body, TooLarge};
 pub use head::Head;
+pub use traceparent::Traceparent;

@@ -9,6 +9,7 @@ mod stack;
 #[cfg(test)]
 mod upstream;
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -130,6 +131,90 @@ async fn requests_wait_while_the_pool_is_full_and_clients_may_leave() {
     }
     let cancelled = r#"priority="0",outcome="cancelled",reason=""} 4"#;
     assert!(stack.lanes.metrics.encode().contains(cancelled), "{}", stack.lanes.metrics.encode());
+}
+
+/// A request that has not begun to answer ends for a more important one: its client is told, its model server's work is
+/// aborted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sheddable_request_in_flight_ends_for_a_more_important_one() {
+    let limits = Limits { max_in_flight: 1, sheddable_in_flight: 1 };
+    let stack = Stack::with(false, Settings { limits, ..Settings::default() }).await;
+    let mut ended = 0;
+    for mode in ["/buffered", "/duplex"] {
+        for http2 in [false, true] {
+            let mut low = stack.request(Method::POST, &format!("{mode}/think"), whole(bytes(70_000)));
+            low.headers_mut().insert("x-gateway-inference-objective", "low".parse().unwrap());
+            let standard = async {
+                stack.until_in_flight(1).await;
+                let standard = stack.request(Method::POST, mode, whole(bytes(100)));
+                told(stack.send(standard, http2).await).await
+            };
+            let (low, standard) = tokio::join!(stack.send(low, http2), standard);
+            assert_eq!(standard["length"], 100, "{mode}");
+            assert_ne!(low.headers()["retry-after"], "", "{mode}");
+            let (status, reason, body) = refusal(low).await;
+            assert_eq!((status, &*reason), (429, "evicted"), "{mode}");
+            assert_eq!(body["error"]["type"], "rate_limit_error");
+            stack.until_in_flight(0).await;
+            ended += 1;
+            for _ in 0..200 {
+                if stack.upstreams.aborted.load(Relaxed) == ended {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(25)).await;
+            }
+            assert_eq!(stack.upstreams.aborted.load(Relaxed), ended, "{mode}: the model server stops");
+        }
+    }
+    // Where the pool says so, also one that answers already: its client sees that it did not get all.
+    let mut any = snapshot(&stack.upstreams.addresses);
+    any.changed[0].annotations.insert("signalbox.dev/eviction".to_owned(), "sheddable-any".to_owned());
+    stack.lanes.pools().apply(any);
+    for mode in ["/buffered", "/duplex"] {
+        let mut low = stack.request(Method::POST, &format!("{mode}/hold"), whole(bytes(100)));
+        low.headers_mut().insert("x-gateway-inference-objective", "low".parse().unwrap());
+        let low = stack.send(low, true).await;
+        let standard = stack.request(Method::POST, mode, whole(bytes(100)));
+        assert_eq!(told(stack.send(standard, true).await).await["length"], 100, "{mode}");
+        assert!(low.into_body().collect().await.is_err(), "{mode}: it is cut");
+        stack.until_in_flight(0).await;
+    }
+    let line = r#"signalbox_picker_evictions_total{pool="ns/pool",priority="-1"} 6"#;
+    assert!(stack.lanes.metrics.encode().contains(line), "{}", stack.lanes.metrics.encode());
+    let all = stack.lanes.decisions.newest(None, 100);
+    let evicted = all.iter().filter(|record| record.happened().refused == Some("evicted"));
+    assert_eq!(evicted.count(), 6, "records say so");
+}
+
+/// Prompts for a model with a tokenizer are counted, short ones and such as are counted on a thread.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn prompts_are_counted_with_the_models_tokenizer() {
+    let stack = Stack::start(false).await;
+    for _ in 0..200 {
+        if stack.counter.shelf().get("counted").is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    for mode in ["/buffered/v1/completions", "/duplex/v1/completions"] {
+        for words in [7, 30_000] {
+            for (model, counted) in [("counted", true), ("other", false)] {
+                let prompt = "word ".repeat(words);
+                let sent = Bytes::from(format!("{{\"model\":\"{model}\",\"prompt\":\"{prompt}\"}}"));
+                let mut request = stack.request(Method::POST, mode, whole(sent));
+                request.headers_mut().insert("x-signalbox-explain", "true".parse().unwrap());
+                let told = told(stack.send(request, false).await).await;
+                let id = told["headers"]["x-request-id"].as_str().unwrap();
+                let records = stack.lanes.decisions.of(id);
+                let asked = &records[0].asked;
+                assert_eq!(asked.counted, counted, "{mode} {words}");
+                assert_eq!(asked.prompt_tokens == words as u32, counted, "{mode} {}", asked.prompt_tokens);
+            }
+        }
+    }
+    stack.until_in_flight(0).await;
+    // The model servers of this test report half the bytes as tokens: the file is another model's.
+    assert_eq!(stack.counter.checks(), (0, 4));
 }
 
 /// What is explained is what was answered: the endpoint, in the ring and in the response's header.

@@ -12,6 +12,7 @@ use data_plane::extproc::lane::{Lanes, Policy};
 use data_plane::extproc::server::{self, Connections, Options};
 use data_plane::flow::Settings;
 use data_plane::pool::Pools;
+use data_plane::tokenizer::{Counter, Places, Shelf};
 use futures_util::stream;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::combinators::BoxBody;
@@ -37,7 +38,25 @@ pub(crate) struct Stack {
     pub(crate) upstreams: Upstreams,
     pub(crate) lanes: Arc<Lanes>,
     pub(crate) health: Health,
+    /// Counts a token for each word of prompts for the model "counted".
+    pub(crate) counter: Arc<Counter>,
     tasks: JoinSet<()>,
+    _tokenizer: tempfile::TempDir,
+}
+
+/// A tokenizer.json of words for the model "counted", in a directory of models.
+fn tokenizer() -> (tempfile::TempDir, Arc<Shelf>) {
+    let directory = tempfile::tempdir().unwrap();
+    let content = serde_json::json!({
+        "version": "1.0",
+        "added_tokens": [],
+        "pre_tokenizer": {"type": "WhitespaceSplit"},
+        "model": {"type": "WordLevel", "vocab": {"<unk>": 0}, "unk_token": "<unk>"},
+    });
+    std::fs::create_dir(directory.path().join("counted")).unwrap();
+    std::fs::write(directory.path().join("counted/tokenizer.json"), content.to_string()).unwrap();
+    let places = Places { directory: Some(directory.path().to_owned()), ..Places::default() };
+    (directory, Arc::new(Shelf::new(places)))
 }
 
 /// A snapshot of pool ns/pool with `endpoints` and a rewrite of model "old".
@@ -56,6 +75,8 @@ pub(crate) fn snapshot(endpoints: &[SocketAddr]) -> v1::WatchResponse {
         revision: 1,
         endpoints: endpoints.iter().map(endpoint).collect(),
         rewrites: vec![rewrite],
+        objectives: vec![v1::Objective { name: "low".to_owned(), priority: -1, ..Default::default() }],
+        annotations: [("signalbox.dev/eviction".to_owned(), "sheddable".to_owned())].into(),
         ..Default::default()
     };
     v1::WatchResponse { changed: vec![pool], synced: true, ..Default::default() }
@@ -80,7 +101,10 @@ impl Stack {
             admission,
         };
         let settings = decisions::Settings { header: decisions::Header::Answer, ..Default::default() };
-        let lanes = Arc::new(Lanes::new(pools, policy, Arc::default()).recording(settings));
+        let (tokenizer, shelf) = tokenizer();
+        let counter = Arc::new(Counter::new(Arc::clone(&shelf), Duration::from_secs(10)));
+        let lanes = Lanes::new(pools, policy, Arc::default()).recording(settings);
+        let lanes = Arc::new(lanes.counting(Some(Arc::clone(&counter))));
         let health = Health::default();
         health.set_synced(true);
         let options = Options {
@@ -95,8 +119,9 @@ impl Stack {
         tasks.spawn(async move { server::run(listener, options).await.unwrap() });
         let tended = Arc::clone(&lanes);
         tasks.spawn(async move { tended.tend().await });
+        tasks.spawn(async move { shelf.follow().await.unwrap() });
         let envoy = Envoy::start(picker, secure, &upstreams.addresses).await;
-        Self { envoy, upstreams, lanes, health, tasks }
+        Self { envoy, upstreams, lanes, health, counter, tasks, _tokenizer: tokenizer }
     }
 
     /// Ends the picker; its worker thread ends with its last stream.

@@ -1,8 +1,10 @@
-//! A model server that says what it received, as JSON; one that holds its response back; and one that streams events.
+//! A model server that says what it received, as JSON; one that holds its response back, or the
+//! rest of it; and one that streams events.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -23,6 +25,8 @@ pub(crate) struct Upstreams {
     pub(crate) addresses: Vec<SocketAddr>,
     /// Each permit lets one held response end.
     pub(crate) release: Arc<Semaphore>,
+    /// Requests that ended before their answer had begun.
+    pub(crate) aborted: Arc<AtomicUsize>,
     _tasks: JoinSet<()>,
 }
 
@@ -31,22 +35,24 @@ impl Upstreams {
         let mut tasks = JoinSet::new();
         let mut addresses = Vec::new();
         let release = Arc::new(Semaphore::new(0));
+        let aborted = Arc::new(AtomicUsize::new(0));
         for _ in 0..2 {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             addresses.push(listener.local_addr().unwrap());
-            tasks.spawn(accept(listener, Arc::clone(&release)));
+            tasks.spawn(accept(listener, Arc::clone(&release), Arc::clone(&aborted)));
         }
-        Self { addresses, release, _tasks: tasks }
+        Self { addresses, release, aborted, _tasks: tasks }
     }
 }
 
-async fn accept(listener: TcpListener, release: Arc<Semaphore>) {
+async fn accept(listener: TcpListener, release: Arc<Semaphore>, aborted: Arc<AtomicUsize>) {
     let me = listener.local_addr().unwrap();
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        let release = Arc::clone(&release);
+        let (release, aborted) = (Arc::clone(&release), Arc::clone(&aborted));
         connections.spawn(async move {
-            let service = service_fn(move |request| answer(me, request, Arc::clone(&release)));
+            let service =
+                service_fn(move |request| answer(me, request, Arc::clone(&release), Arc::clone(&aborted)));
             // A client that goes away is part of the tests.
             drop(
                 auto::Builder::new(TokioExecutor::new())
@@ -61,6 +67,7 @@ async fn answer(
     me: SocketAddr,
     request: Request<Incoming>,
     release: Arc<Semaphore>,
+    aborted: Arc<AtomicUsize>,
 ) -> Result<Response<BoxBody<Bytes, Infallible>>, Infallible> {
     let (head, body) = request.into_parts();
     let Ok(body) = body.collect().await else {
@@ -79,6 +86,11 @@ async fn answer(
         "usage": {"prompt_tokens": body.len() / 2},
         "trailers": trailers,
     });
+    if head.uri.path().ends_with("/think") {
+        let counted = Counted(aborted);
+        release.acquire().await.unwrap().forget();
+        std::mem::forget(counted);
+    }
     if head.uri.path().ends_with("/events") {
         return Ok(events(&told["model"]));
     }
@@ -96,6 +108,15 @@ async fn answer(
         Ok(Frame::data(Bytes::from_static(b"\n")))
     });
     Ok(Response::new(BodyExt::boxed(StreamBody::new(first.chain(rest)))))
+}
+
+/// Counts when it is dropped.
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Relaxed);
+    }
 }
 
 /// Three events that name `model` and one that is the end, in pieces of seven bytes.

@@ -5,7 +5,8 @@ use std::{pin::Pin, time::Duration};
 use anyhow::{Result, ensure};
 
 use super::{
-    bench, change, cluster, context::Context, extproc, figure::Figure, guide, path, scrape, simulate, weights,
+    bench, change, cluster, context::Context, extproc, figure::Figure, guide, overload, path, scrape,
+    simulate, weights,
 };
 
 type Measuring<'a> = Pin<Box<dyn Future<Output = Result<Vec<Figure>>> + 'a>>;
@@ -63,6 +64,12 @@ pub static ALL: &[Measurement] = &[
         figures: change::NAMES,
         deadline: minutes(4),
         measure: |context| Box::pin(change::measure(context)),
+    },
+    Measurement {
+        name: "overload",
+        figures: overload::NAMES,
+        deadline: minutes(2),
+        measure: |context| Box::pin(overload::measure(context)),
     },
     Measurement {
         name: "simulate",

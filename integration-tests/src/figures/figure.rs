@@ -24,6 +24,8 @@ pub struct Figure {
 pub enum Aim {
     /// This or less.
     AtMost(f64),
+    /// This or more.
+    AtLeast(f64),
     /// Exactly this.
     Exactly(f64),
 }
@@ -59,6 +61,7 @@ impl Figure {
     pub fn is_met(&self) -> Option<bool> {
         self.aim.map(|aim| match aim {
             Aim::AtMost(most) => self.value <= most,
+            Aim::AtLeast(least) => self.value >= least,
             Aim::Exactly(value) => (self.value - value).abs() < f64::EPSILON,
         })
     }
@@ -75,6 +78,7 @@ impl fmt::Display for Aim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AtMost(value) => write!(f, "≤ {}", number(*value)),
+            Self::AtLeast(value) => write!(f, "≥ {}", number(*value)),
             Self::Exactly(value) => write!(f, "{}", number(*value)),
         }
     }
@@ -114,6 +118,7 @@ mod tests {
         assert_eq!(figure.is_met(), None);
         assert_eq!(figure.clone().aim(Aim::AtMost(1.5)).is_met(), Some(true));
         assert_eq!(figure.clone().aim(Aim::AtMost(1.4)).is_met(), Some(false));
+        assert_eq!(figure.clone().aim(Aim::AtLeast(1.6)).is_met(), Some(false));
         assert_eq!(figure.aim(Aim::Exactly(1.0)).is_met(), Some(false));
     }
 }

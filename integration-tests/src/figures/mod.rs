@@ -1,7 +1,7 @@
 //! Measures the product: every figure that the documentation names, each beside what it has to be compared with.
 //!
 //! ```text
-//! catalog ─▶ guide · weights · extproc · scrape · path · change · simulate · cluster · bench ─▶ Figure ─▶ stdout, results
+//! catalog ─▶ guide · weights · extproc · scrape · path · change · overload · simulate · cluster · bench ─▶ Figure ─▶ stdout, results
 //!               └─ installation, manifests, tier, page_server (what is measured)   └─ closed_loop, process, samples (how)
 //! ```
 //!
@@ -22,6 +22,7 @@ mod installation;
 mod line;
 mod machine;
 mod manifests;
+mod overload;
 mod page_server;
 mod path;
 mod process;

@@ -13,7 +13,9 @@ use prost::Message as _;
 
 use super::*;
 use crate::picker::SubsetEntry;
-use crate::request::tenant;
+use crate::request::{Traceparent, tenant};
+
+const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 fn read(request: Request, metadata: Option<core::Metadata>) -> Message {
     let config =
@@ -75,6 +77,8 @@ fn request_headers_are_reduced_to_those_that_matter() {
             ("grpc-timeout", "3S"),
             ("x-slo-ttft-ms", "500"),
             ("x-signalbox-explain", "true"),
+            ("traceparent", TRACE),
+            ("tracestate", "vendor=x"),
         ],
         true,
     );
@@ -89,6 +93,8 @@ fn request_headers_are_reduced_to_those_that_matter() {
         patience: Some(Duration::from_secs(3)),
         wishes: Wishes { ttft_ms: Some(500), ..Wishes::default() },
         explain: true,
+        traceparent: Traceparent::parse(TRACE.as_bytes()),
+        tracestate: Some(Bytes::from_static(b"vendor=x")),
     };
     assert_eq!(head.ttft_target(), Some(Duration::from_millis(500)));
     assert_eq!(message.event, Event::RequestHeaders { head, end_of_stream: true });

@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::extproc::prefiller::Prefiller;
+use crate::picker::SubsetEntry;
 
+mod evict;
 mod restore;
 
 const FULL: Modes = Modes { request: BodyMode::FullDuplex, response: BodyMode::FullDuplex };

@@ -19,6 +19,9 @@ use crate::extproc::lane::{Lanes, Policy};
 use crate::flow::{Fullness, Settings};
 use crate::metrics::Metrics;
 use crate::pool::{Pools, Reading};
+use crate::prefix::precise::{Event, Medium, Stored, Trust};
+use crate::tokenizer::Counter;
+use crate::tokenizer::tests::counter;
 
 use super::*;
 
@@ -37,6 +40,10 @@ struct Client {
 
 impl Run {
     async fn start() -> Self {
+        Self::counting(None).await
+    }
+
+    async fn counting(counter: Option<Arc<Counter>>) -> Self {
         let pools = Pools::new(now());
         let objective = v1::Objective { name: "gold".to_owned(), priority: 100, ..v1::Objective::default() };
         let endpoint = v1::Endpoint {
@@ -60,7 +67,8 @@ impl Run {
             admission: Settings { fullness: Fullness { queue: 0, kv: 0.9 }, ..Settings::default() },
         };
         let settings = decisions::Settings { header: decisions::Header::Answer, ..Default::default() };
-        let lanes = Arc::new(Lanes::new(pools, policy, Arc::new(Metrics::new())).recording(settings));
+        let lanes = Lanes::new(pools, policy, Arc::new(Metrics::new())).recording(settings);
+        let lanes = Arc::new(lanes.counting(counter));
         let (ours, theirs) = tokio::io::duplex(1 << 20);
         let service = Service { lanes: Some(Arc::clone(&lanes)), health: Health::default() };
         spawn_local(async move { serve(theirs, &service).await });
@@ -82,13 +90,22 @@ impl Run {
 
     /// Opens a call with a request that has no body.
     async fn request(&self, headers: &[(&str, &str)]) -> Client {
+        self.call(headers, None).await
+    }
+
+    async fn call(&self, headers: &[(&str, &str)], body: Option<&str>) -> Client {
         let uri = "http://picker/envoy.service.ext_proc.v3.ExternalProcessor/Process";
         let request = http::Request::post(uri).body(()).unwrap();
         let (response, send) =
             self.client.clone().ready().await.unwrap().send_request(request, false).unwrap();
         let deframer = Deframer::new(1 << 20);
         let mut client = Client { send, response: Some(response), received: None, deframer };
-        client.send(headers);
+        client.message(Request::RequestHeaders(with(headers, body.is_none())));
+        if let Some(body) = body {
+            let body = body.as_bytes().to_vec();
+            let body = pb::HttpBody { body, end_of_stream: true, ..pb::HttpBody::default() };
+            client.message(Request::RequestBody(body));
+        }
         client
     }
 
@@ -114,10 +131,6 @@ fn with(headers: &[(&str, &str)], end_of_stream: bool) -> pb::HttpHeaders {
 }
 
 impl Client {
-    fn send(&mut self, headers: &[(&str, &str)]) {
-        self.message(Request::RequestHeaders(with(headers, true)));
-    }
-
     fn message(&mut self, request: Request) {
         let request = pb::ProcessingRequest { request: Some(request), ..pb::ProcessingRequest::default() };
         let message = request.encode_to_vec();
@@ -305,5 +318,45 @@ fn decisions_are_recorded_with_their_time_in_the_queue() {
         sleep(Duration::from_millis(1)).await;
         let ends = ["first", "second"].map(|id| named(id).happened().end.unwrap().0.name());
         assert_eq!(ends, ["answered", "cut"]);
+    });
+}
+
+/// A prompt of text that is counted is matched with what the engine holds, token by token.
+#[test]
+fn counted_text_is_matched_with_caches() {
+    paused(async {
+        let run = Run::counting(Some(counter(Duration::from_secs(1)))).await;
+        let snapshot = run.lanes.pools().only().unwrap().snapshot();
+        let mirror = snapshot.endpoints[0].slot.mirror().unwrap();
+        mirror.apply(&[Event::Stored(Stored {
+            hashes: vec![1, 2],
+            parent: None,
+            tokens: [0].into_iter().chain(2..33).collect(),
+            block_size: 16,
+            adapter: String::new(),
+            extra: Vec::new(),
+            medium: Medium::Gpu,
+        })]);
+        mirror.set_trust(Trust::Complete);
+        let words: Vec<_> = (2..40).map(|n| format!("w{n}")).collect();
+        let text = words.join(" ");
+        let other = text.replace("w20", "w2");
+        let chat = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"{text}"}}]}}"#);
+        let plain = |text: &str| format!(r#"{{"model":"m","prompt":"{text}"}}"#);
+        for (id, path, body, tokens, cached) in [
+            ("a", "/v1/completions", &plain(&text), 39, 32),
+            ("b", "/v1/completions", &plain(&other), 39, 16),
+            ("c", "/v1/chat/completions", &chat, 38 + 4 + 5, 0),
+        ] {
+            let headers = [(":path", path), ("x-request-id", id), ("x-signalbox-explain", "true")];
+            let mut call = run.call(&headers, Some(body)).await;
+            assert!(call.is_picked().await);
+            let record = run.lanes.decisions.of(id).into_iter().next().expect("it is recorded");
+            let told =
+                (record.asked.prompt_tokens, record.asked.counted, record.picked().unwrap().cached_tokens);
+            assert_eq!(told, (tokens, true, cached), "{body}");
+            call.end();
+            sleep(Duration::from_millis(1)).await;
+        }
     });
 }

@@ -7,11 +7,14 @@ use tokio::task::JoinHandle;
 use tokio::time::{advance, sleep};
 
 use super::*;
+use crate::flow::Among;
 use crate::flow::settings::{Fullness, Limits};
 use crate::metrics::Metrics;
 use crate::outcome::Outcome;
 use crate::picker::{Ask, SubsetEntry, pick};
 use crate::pool::{Pools, Reading};
+
+mod eviction;
 
 struct Run {
     pools: Pools,
@@ -51,17 +54,21 @@ impl Run {
     }
 
     /// Places a request that was admitted.
-    fn place(&self, mut ticket: Ticket) -> Placed {
+    fn place(&self, ticket: Ticket) -> Placed {
+        self.place_at(0, ticket)
+    }
+
+    fn place_at(&self, priority: i32, mut ticket: Ticket) -> Placed {
         let mut rng = fastrand::Rng::with_seed(1);
         let pick = pick(&self.pool, &Ask::default(), now(), &mut rng).unwrap();
-        ticket.placed();
-        Placed { _outcome: pick.outcome, _ticket: ticket }
+        ticket.runs(priority, pick.endpoints[0]);
+        Placed { _outcome: pick.outcome, ticket }
     }
 
     /// A request that is let through at once.
     fn run(&self, request: &Request<'_>) -> Placed {
         match self.admit(request) {
-            Admission::Admitted(ticket) => self.place(ticket),
+            Admission::Admitted(ticket) => self.place_at(request.priority, ticket),
             other => panic!("{other:?}"),
         }
     }
@@ -83,7 +90,15 @@ impl Run {
 /// A request at its endpoint. The account ends before the ticket.
 struct Placed {
     _outcome: Outcome,
-    _ticket: Ticket,
+    ticket: Ticket,
+}
+
+impl Placed {
+    /// Whether it is told to end for another one, and how.
+    async fn evicted(&mut self) -> Option<&'static str> {
+        let told = std::future::poll_fn(|cx| self.ticket.poll_evicted(cx));
+        tokio::time::timeout(Duration::from_millis(1), told).await.ok().map(|shed| shed.reason())
+    }
 }
 
 fn apply(pools: &Pools, hosts: u8, annotations: &[(&str, &str)]) {

@@ -135,6 +135,12 @@ impl<T> Queue<T> {
         self.bands.iter().map(|(priority, band)| (priority.0, band.size()))
     }
 
+    /// Who would go first.
+    pub fn first(&self) -> Option<&Waiter> {
+        let (_, band) = self.bands.first_key_value()?;
+        band.next(&[]).map(|(_, waiter)| waiter)
+    }
+
     /// Seconds after which a request of `priority` that comes back may find room: as long as those before it take at
     /// the rate at which requests left the queue lately.
     pub fn retry_after(&self, priority: i32, now: Instant) -> u32 {

@@ -1,5 +1,11 @@
 //! Keys of blocks, from their tokens: equal on every endpoint, whatever its engine calls them.
+//!
+//! ```text
+//! block 0 ─ xxh3 ─▶ h0   block 1 ─ xxh3 ─▶ h1   …      (each alone, so that a processor hashes several at a time)
+//! start ─ chain(h0) ─▶ key 0 ─ chain(h1) ─▶ key 1 …    (a few cycles each)
+//! ```
 
+use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Keys of one prompt: 131,072 tokens in blocks of 16.
@@ -39,13 +45,7 @@ impl Keys {
 
     /// The key of the next block, of `tokens` and whatever `extra` stands for.
     pub fn next(&mut self, tokens: &[u32], extra: u64) -> u64 {
-        self.last ^= extra;
-        for piece in tokens.chunks(PIECE) {
-            let mut bytes = [0; 4 * PIECE];
-            let places = bytes.chunks_exact_mut(4);
-            places.zip(piece).for_each(|(place, token)| place.copy_from_slice(&token.to_le_bytes()));
-            self.last = xxh3_64_with_seed(&bytes[..4 * piece.len()], self.last);
-        }
+        self.last = chain(self.last ^ extra, hash(tokens));
         self.last
     }
 
@@ -59,6 +59,31 @@ impl Keys {
             keys.push(chain.next(block, if place == 0 { salt } else { 0 }));
         }
     }
+}
+
+/// The hash of one block alone.
+fn hash(tokens: &[u32]) -> u64 {
+    let (pieces, rest) = tokens.as_chunks::<PIECE>();
+    let mut hash = 0;
+    for piece in pieces {
+        let mut bytes = [0; 4 * PIECE];
+        for (place, token) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(piece) {
+            *place = token.to_le_bytes();
+        }
+        hash = xxh3_64_with_seed(&bytes, hash);
+    }
+    if !rest.is_empty() {
+        let bytes: SmallVec<[u8; 4 * PIECE]> = rest.iter().flat_map(|token| token.to_le_bytes()).collect();
+        hash = xxh3_64_with_seed(&bytes, hash);
+    }
+    hash
+}
+
+/// The key of a block of `hash` behind the block `last`. Both are hashes, so they need no more than being mixed in their
+/// order; the next block waits for this.
+fn chain(last: u64, hash: u64) -> u64 {
+    let mixed = (last.rotate_left(29) ^ hash).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed ^ (mixed >> 32)
 }
 
 /// Adds `part` to what a block depends on beside its tokens; 0 is nothing.

@@ -52,6 +52,19 @@ impl Api {
     }
 }
 
+impl Api {
+    /// What it does, as OpenTelemetry's conventions for generative AI name it.
+    #[must_use]
+    pub fn operation(self) -> &'static str {
+        match self {
+            Self::Chat | Self::Responses | Self::Messages => "chat",
+            Self::Completions | Self::Generate => "text_completion",
+            Self::Embeddings => "embeddings",
+            Self::Opaque => "generate_content",
+        }
+    }
+}
+
 /// Parts of a prompt, in the order in which chat templates put them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
@@ -72,6 +85,8 @@ pub(super) enum Member {
     Sampling,
     CacheSalt,
     Adapter,
+    /// Whether the tokenizer adds what the model's prompts begin or end with.
+    SpecialTokens,
     Prompt(Part),
 }
 
@@ -83,6 +98,7 @@ pub(super) fn member(api: Api, name: &str) -> Option<Member> {
         (_, "stream") => Member::Stream,
         (_, "cache_salt") => Member::CacheSalt,
         (_, "lora_path") => Member::Adapter,
+        (Completions | Embeddings, "add_special_tokens") => Member::SpecialTokens,
         (Embeddings, "input" | "messages" | "text") => Member::Prompt(Part::Prompt),
         (Embeddings, _) => return None,
         (Responses | Opaque, "max_output_tokens") | (_, "max_tokens") => Member::MaxTokens,

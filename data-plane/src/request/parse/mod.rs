@@ -10,6 +10,7 @@ mod api;
 mod media;
 mod prompt;
 mod scan;
+mod texts;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -20,6 +21,7 @@ use scan::Scan;
 pub use api::Api;
 pub use media::Media;
 pub use prompt::{Piece, Prompt};
+pub use texts::{Form, Texts};
 
 /// What a request asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +42,8 @@ pub struct Inference<'a> {
     pub cache_salt: &'a [u8],
     /// `lora_path` of SGLang: prefixes are shared only among equal adapters.
     pub adapter: &'a [u8],
+    /// `add_special_tokens` is not false.
+    pub special_tokens: bool,
 }
 
 impl Inference<'_> {
@@ -59,6 +63,7 @@ impl Inference<'_> {
             prompt: Prompt::default(),
             cache_salt: &[],
             adapter: &[],
+            special_tokens: true,
         }
     }
 }
@@ -88,6 +93,9 @@ fn members(api: Api, body: &[u8]) -> Option<Inference<'_>> {
             }
             Some(Member::CacheSalt) => found.cache_salt = &body[scan.value(&mut ())?],
             Some(Member::Adapter) => found.adapter = &body[scan.value(&mut ())?],
+            Some(Member::SpecialTokens) => {
+                found.special_tokens = &body[scan.value(&mut ())?] != b"false";
+            }
             Some(Member::Prompt(part)) => {
                 let at = scan.value(&mut found.prompt.count(part))?;
                 found.prompt.place(part, at);

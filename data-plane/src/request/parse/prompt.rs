@@ -90,6 +90,11 @@ impl Prompt {
         }
     }
 
+    /// Where tools, system and prompt are in the body; those that are not there are empty.
+    pub(super) fn places(&self) -> [Range<usize>; 3] {
+        [0, 1, 2].map(|part| self.parts[part].at.clone())
+    }
+
     /// Starts `part` anew; the tally counts it.
     pub(super) fn count(&mut self, part: Part) -> Count<'_> {
         let Self { parts, media } = self;
@@ -126,21 +131,39 @@ fn is_structure(key: &[u8]) -> bool {
         || ids.contains(&key)
 }
 
+/// What a string of a prompt is to a model.
+pub(super) enum Content {
+    /// It orders others.
+    None,
+    /// An image or the like, of that many tokens.
+    Media(u32),
+    Text,
+}
+
+/// What the string `text` under the nearest `key` is; `kind` is what the nearest type said.
+pub(super) fn content(key: &[u8], text: &[u8], kind: &mut Option<Kind>) -> Content {
+    if is_structure(key) {
+        return Content::None;
+    }
+    if matches!(key, b"type" | b"media_type") {
+        // The type of an Anthropic source says how it comes, not what it is.
+        if !matches!(text, b"base64" | b"url" | b"file") {
+            *kind = Kind::of(text);
+        }
+        return Content::None;
+    }
+    media::tokens(key, text, *kind).map_or(Content::Text, Content::Media)
+}
+
 impl Tally for Count<'_> {
     fn text(&mut self, key: &[u8], text: &[u8], at: usize) {
-        if self.whole || is_structure(key) {
+        if self.whole {
             return;
         }
-        if matches!(key, b"type" | b"media_type") {
-            // The type of an Anthropic source says how it comes, not what it is.
-            if !matches!(text, b"base64" | b"url" | b"file") {
-                self.kind = Kind::of(text);
-            }
-            return;
-        }
-        match media::tokens(key, text, self.kind) {
-            Some(tokens) => self.media.push(Media { at: at..at + text.len(), tokens }),
-            None => self.size.text += text.len(),
+        match content(key, text, &mut self.kind) {
+            Content::None => {}
+            Content::Media(tokens) => self.media.push(Media { at: at..at + text.len(), tokens }),
+            Content::Text => self.size.text += text.len(),
         }
     }
 

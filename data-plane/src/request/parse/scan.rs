@@ -37,6 +37,11 @@ impl<'a> Scan<'a> {
         Some(scan)
     }
 
+    /// Before the value at `at` of a document that was scanned.
+    pub(super) fn at(bytes: &'a [u8], at: usize) -> Self {
+        Self { bytes, at, first: true }
+    }
+
     /// The next member's key (without quotes), or None inside at the end of the object.
     pub(super) fn key(&mut self) -> Option<Option<Range<usize>>> {
         self.space();
