@@ -3,7 +3,7 @@
 //! | `signalbox_picker_…` | labels | |
 //! |---|---|---|
 //! | `endpoints` | pool, accelerator, state | `fresh`, `stale`, `unread` (by their metrics), `failing`, `draining` |
-//! | `endpoint_requests` | pool, accelerator, whose | requests in flight: `own`, and those of `others` that scrapes show |
+//! | `endpoint_requests` | pool, accelerator, whose | requests in flight: `own`, those that `peers` told, and those of `others` that scrapes show |
 //! | `kv_cache_usage` | pool, accelerator | mean share in use, of endpoints that tell |
 //! | `repicks_total` | pool | picks made again because another took the endpoint at the same moment |
 //! | `served_elsewhere_total` | pool | requests that Envoy sent elsewhere than picked |
@@ -42,6 +42,7 @@ pub struct PeerCollector(pub Pools);
 struct Class {
     states: BTreeMap<&'static str, i64>,
     own: i64,
+    peers: i64,
     others: i64,
     kv: Mean,
 }
@@ -96,6 +97,7 @@ fn classes(pool: &Pool, now: Instant) -> BTreeMap<String, Class> {
         let load = endpoint.slot.load(now);
         *class.states.entry(state(endpoint, now)).or_default() += 1;
         class.own += i64::from(load.own);
+        class.peers += i64::from(load.peers);
         class.others += i64::from(load.foreign);
         class.kv.add(load.kv_used.map(f64::from));
     }
@@ -122,9 +124,9 @@ impl Collector for PoolCollector {
             }),
             (
                 "endpoint_requests",
-                "Requests in flight at endpoints: our own, and those of others that scrapes show",
+                "Requests in flight at endpoints: our own, those that peers told, and those of others that scrapes show",
                 "whose",
-                |class| vec![("own", class.own), ("others", class.others)],
+                |class| vec![("own", class.own), ("peers", class.peers), ("others", class.others)],
             ),
         ];
         for (name, help, label, counts) in counted {
