@@ -9,8 +9,8 @@ use clap::{Args, ValueEnum};
 
 use crate::flow::quantity::duration;
 use crate::simulate::{
-    Fleet, Pickers, Plan, Policy, Report, Request, Run, Seeds, Shape, Targets, comparison, json, read, run, table,
-    trace,
+    Fleet, Pickers, Plan, Policy, Report, Request, Run, Seeds, Shape, Targets, comparison, json, read, run,
+    table, trace,
 };
 
 /// Larger files are refused.
@@ -387,7 +387,7 @@ mod tests {
             (&[&SMALL[..], &["--warm-up", "60s"]].concat(), ["--warm-up", "lower"]),
             (&[&SMALL[..], &["--slots", "0"]].concat(), ["--slots", "give"]),
             (&[&SMALL[..], &["--pickers", "0"]].concat(), ["--pickers is not", "16"]),
-            (&[&SMALL[..], &["--exchange", "10us"]].concat(), ["--exchange", "off"]),
+            (&[&SMALL[..], &["--exchange", "0ms"]].concat(), ["--exchange", "off"]),
             (&[&SMALL[..], &["--model-billions", "1e9"]].concat(), ["--model-billions", "give"]),
             (&[&SMALL[..], &["--annotation", "optimize"]].concat(), ["--annotation", "NAME=VALUE"]),
             (&[&SMALL[..], &["--policy", "best"]].concat(), ["best", "round-robin"]),

@@ -87,7 +87,8 @@ impl Follow {
             Some(certificates) => endpoint.tls_config(certificates.client()?)?,
             None => endpoint,
         };
-        let channel = timeout(2 * CONNECT, endpoint.connect()).await.context("the handshake takes too long")??;
+        let channel =
+            timeout(2 * CONNECT, endpoint.connect()).await.context("the handshake takes too long")??;
         let mut client = PeersClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE);
         let request = FollowRequest {
             picker: config.picker.clone(),

@@ -94,10 +94,7 @@ impl Drop for Counted {
 impl Peers for Told {
     type FollowStream = Pin<Box<dyn Stream<Item = Result<FollowResponse, Status>> + Send>>;
 
-    async fn follow(
-        &self,
-        request: Request<FollowRequest>,
-    ) -> Result<Response<Self::FollowStream>, Status> {
+    async fn follow(&self, request: Request<FollowRequest>) -> Result<Response<Self::FollowStream>, Status> {
         let allowed = self.allowed(&request).inspect_err(|status| {
             tracing::warn!(from = ?request.remote_addr(), reason = status.message(), "a follower was refused");
         })?;
@@ -151,7 +148,9 @@ pub async fn serve(listener: TcpListener, told: Told) -> anyhow::Result<()> {
                 .map(|stream| handshake(certificates.clone(), stream))
                 .buffer_unordered(HANDSHAKES)
                 .filter_map(async |shaken| {
-                    shaken.inspect_err(|error| tracing::debug!(error = format!("{error:#}"), "no handshake")).ok()
+                    shaken
+                        .inspect_err(|error| tracing::debug!(error = format!("{error:#}"), "no handshake"))
+                        .ok()
                 });
             server.serve_with_incoming(shaken.map(Ok::<_, io::Error>)).await?;
         }

@@ -77,8 +77,11 @@ impl Telling {
     /// The next message, if something is to be told at `now`. To be asked until there is none, then again a little later.
     pub fn next(&mut self, now: Instant) -> Option<FollowResponse> {
         let pools = self.allowed();
-        let mut response =
-            FollowResponse { instance: self.instance, picker: self.picker.clone(), ..FollowResponse::default() };
+        let mut response = FollowResponse {
+            instance: self.instance,
+            picker: self.picker.clone(),
+            ..FollowResponse::default()
+        };
         for pool in &pools {
             self.standings(pool, &mut response.standings, now);
         }

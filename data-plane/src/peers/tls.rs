@@ -146,7 +146,8 @@ mod tests {
             (Names::default(), &[], None),
         ] {
             let asked: Vec<String> = asked.iter().map(|pool| (*pool).to_owned()).collect();
-            let heard = heard.map(|pools| pools.map(|pools| pools.iter().map(|pool| (*pool).to_owned()).collect()));
+            let heard =
+                heard.map(|pools| pools.map(|pools| pools.iter().map(|pool| (*pool).to_owned()).collect()));
             assert_eq!(may_hear(&peer, &own, &asked).ok(), heard, "{peer:?} {asked:?}");
         }
     }

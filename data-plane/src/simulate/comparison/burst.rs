@@ -1,6 +1,8 @@
 //! How requests spread: a burst on equal endpoints, and a steady load on unequal ones.
 
-use super::super::{Fleet, Pickers, Piece, Policy, Report, Request, Run, Seeds, Shape, Speeds, capacity, run, trace};
+use super::super::{
+    Fleet, Pickers, Piece, Policy, Report, Request, Run, Seeds, Shape, Speeds, capacity, run, trace,
+};
 use super::Line;
 
 const SEEDS: u64 = 6;
