@@ -25,7 +25,6 @@ pub mod peers {
     #[expect(
         missing_docs,
         unused_qualifications,
-        clippy::all,
         clippy::allow_attributes,
         clippy::allow_attributes_without_reason,
         reason = "generated code"

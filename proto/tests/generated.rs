@@ -6,7 +6,8 @@ use std::{env, fs, path::Path};
 fn generated_code_is_current() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let out = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let files = ["signalbox/tier/v1/tier.proto", "signalbox/peers/v1/peers.proto"].map(|file| root.join(file));
+    let files =
+        ["signalbox/tier/v1/tier.proto", "signalbox/peers/v1/peers.proto"].map(|file| root.join(file));
     let descriptors = protox::compile(files, [root]).unwrap();
     tonic_prost_build::configure().out_dir(out).compile_fds(descriptors).unwrap();
     for name in ["signalbox.tier.v1.rs", "signalbox.peers.v1.rs"] {

@@ -113,7 +113,7 @@ impl Follow {
         let mut message = first;
         loop {
             registration.heard(now());
-            self.counters.heard(&heard.hear(message, now()));
+            self.counters.heard(&heard.hear(&message, now()));
             message = match next().await {
                 Ok(message) if message.instance == instance => message,
                 Ok(_) => bail!("it tells as another process than before"),

@@ -49,7 +49,7 @@ impl Heard {
     }
 
     /// Takes in what the peer tells.
-    pub fn hear(&mut self, response: FollowResponse, now: Instant) -> Taken {
+    pub fn hear(&mut self, response: &FollowResponse, now: Instant) -> Taken {
         self.last = now;
         let mut taken = Taken { missed: response.missed, ..Taken::default() };
         for told in &response.standings {

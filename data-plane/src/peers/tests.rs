@@ -92,11 +92,7 @@ fn a_follower_is_told_of_the_pools_that_it_may_hear_of() {
     let mut telling = Telling::new((7, "one"), &pools, Some(vec!["ns/b".into(), "ns/none".into()]), now);
     for host in [1, 2] {
         slot(&pools, host).add(&WORK);
-        pools.only().map_or_else(|| pools.all().remove(0), |pool| pool).tell_sent(
-            addr(host),
-            &Arc::new(vec![u64::from(host)]),
-            64.0,
-        );
+        pools.get("ns/a").unwrap().tell_sent(addr(host), &Arc::new(vec![u64::from(host)]), 64.0);
     }
     let told = all(&mut telling, now);
     assert_eq!(standings(&told), [("10.0.0.2:8000".into(), 1, 60)]);
@@ -125,7 +121,7 @@ fn prompts_are_told_in_bounded_messages_and_of_too_many_the_oldest_are_missed() 
     }
     let mut sum = Taken::default();
     for told in told {
-        let taken = heard.hear(told, now);
+        let taken = heard.hear(&told, now);
         sum = Taken { blocks: sum.blocks + taken.blocks, missed: sum.missed + taken.missed, ..taken };
     }
     assert_eq!(sum, Taken { blocks: 512 * 300, missed: 88, ..Taken::default() });
@@ -177,10 +173,10 @@ fn what_means_nothing_is_counted_and_not_used() {
         ],
         ..FollowResponse::default()
     };
-    let taken = heard.hear(mad.clone(), now);
+    let taken = heard.hear(&mad, now);
     assert_eq!(taken, Taken { blocks: 2_048, unknown: 2, malformed: 4, missed: 0 });
     for other in &mut others {
-        other.hear(mad.clone(), now);
+        other.hear(&mad, now);
     }
     let slot = slot(&pools, 1);
     let load = slot.load(now);
@@ -196,7 +192,11 @@ fn prompts_of_all_pickers_stand_in_one_line() {
     let (one, other) = (mk_pools(now, &[("a", &[1])]), mk_pools(now, &[("a", &[1])]));
     let mut telling = Telling::new((7, "one"), &one, None, now);
     let mut heard = Heard::new(&other, now);
-    let mut exchange = |now| all(&mut telling, now).into_iter().for_each(|told| drop(heard.hear(told, now)));
+    let mut exchange = |now| {
+        for told in all(&mut telling, now) {
+            heard.hear(&told, now);
+        }
+    };
     let second = Duration::from_secs(1);
     slot(&one, 1).queue_prefill(second, now);
     exchange(now);
@@ -276,7 +276,7 @@ proptest! {
                 Step::Exchange => {
                     for (telling, heard) in links.iter_mut().flatten() {
                         for told in all(telling, now) {
-                            prop_assert_eq!(heard.hear(told, now), Taken::default());
+                            prop_assert_eq!(heard.hear(&told, now), Taken::default());
                         }
                     }
                     for (picker, pools) in pickers.iter().enumerate() {

@@ -5,6 +5,7 @@
 //! | `endpoints` | pool, accelerator, state | `fresh`, `stale`, `unread` (by their metrics), `failing`, `draining` |
 //! | `endpoint_requests` | pool, accelerator, whose | requests in flight: `own`, those that `peers` told, and those of `others` that scrapes show |
 //! | `kv_cache_usage` | pool, accelerator | mean share in use, of endpoints that tell |
+//! | `kv_event_ports_invalid` | pool, pod, label, value | 1 for each label of a Pod that should be a port, and is none |
 //! | `repicks_total` | pool | picks made again because another took the endpoint at the same moment |
 //! | `served_elsewhere_total` | pool | requests that Envoy sent elsewhere than picked |
 //!
@@ -26,6 +27,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::pools::{Pool, PoolCounters, Pools};
+use super::publisher::InvalidPort;
 use super::reading::Freshness;
 use super::snapshot::Endpoint;
 
@@ -151,6 +153,18 @@ impl Collector for PoolCollector {
         for (key, _, classes) in &pools {
             for (name, class) in classes.iter().filter(|(_, class)| class.kv.count > 0) {
                 ConstGauge::new(class.kv.get()).encode(family.encode_family(&of(key, name))?)?;
+            }
+        }
+        let mut family = encoder.encode_descriptor(
+            "kv_event_ports_invalid",
+            "Labels of Pods that should be the port of their KV events, and are none",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (key, pool, _) in &pools {
+            for InvalidPort { pod, label, value } in &pool.peek().invalid_ports {
+                let labels = [("pool", key.as_str()), ("pod", pod), ("label", label), ("value", value)];
+                ConstGauge::new(1).encode(family.encode_family(&labels)?)?;
             }
         }
         type Count = fn(&PoolCounters) -> u64;

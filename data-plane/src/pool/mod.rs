@@ -28,7 +28,7 @@ pub use key::{InvalidPoolKey, PoolKey};
 pub use load::Load;
 pub use others::Standing;
 pub use pools::{Pool, PoolCounters, Pools};
-pub use publisher::Publisher;
+pub use publisher::{InvalidPort, Publisher};
 pub use reading::{Adapters, Freshness, Reading};
 pub use role::Role;
 pub use sent::Sent;

@@ -55,7 +55,7 @@ impl Exchange {
     pub(super) fn advance(&mut self, now: Instant) {
         for link in &mut self.links {
             for response in link.under_way.drain(..) {
-                link.heard.hear(response, now);
+                link.heard.hear(&response, now);
             }
         }
         for link in &mut self.links {

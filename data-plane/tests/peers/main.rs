@@ -1,5 +1,7 @@
 //! Two pickers of one pool, as processes: what goes through one of them is known to the other.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic anywhere")]
+
 #[cfg(test)]
 mod picker;
 
@@ -8,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::routing::get;
+use nix::sys::signal::Signal;
 use picker::{Authority, Picker, until};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -64,11 +67,20 @@ async fn two_agree(secure: bool) {
     assert!(found["cachedTokens"].as_u64().unwrap() > 1_000, "{found}");
     drop(second);
 
-    // One that is gone counts nothing, and within about a second.
+    // One that is silent counts nothing, and counts again when it goes on.
+    one.signal(Signal::SIGSTOP);
+    let begun = Instant::now();
+    until("nothing is counted", async || of_peers(&other, &held.endpoint).await == 0).await;
+    let took = begun.elapsed();
+    assert!((Duration::from_millis(500)..Duration::from_secs(3)).contains(&took), "after {took:?}");
+    one.signal(Signal::SIGCONT);
+    until("it is counted", async || of_peers(&other, &held.endpoint).await == 1).await;
+
+    // One that is gone counts nothing at once.
     let begun = Instant::now();
     drop(one);
     until("nothing is left", async || of_peers(&other, &held.endpoint).await == 0).await;
-    assert!(begun.elapsed() < Duration::from_secs(3), "after {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(1), "after {:?}", begun.elapsed());
     hears(&other, 0).await;
 
     // Another process at its place begins anew.

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use envoy_types::pb::envoy::config::core::v3::{HeaderMap, HeaderValue};
 use envoy_types::pb::envoy::service::ext_proc::v3 as pb;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use pb::external_processor_client::ExternalProcessorClient;
 use pb::processing_request::Request;
 use pb::processing_response::Response;
@@ -144,6 +146,10 @@ impl Picker {
             .await;
     }
 
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
+    }
+
     async fn text(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(self.metrics).await.ok()?;
         let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
@@ -200,8 +206,9 @@ impl Picker {
         let reply = replies.message().await.unwrap().expect("a reply to the body");
         let Some(Response::RequestBody(decided)) = &reply.response else { panic!("{reply:?}") };
         let mutation = decided.response.as_ref().and_then(|common| common.header_mutation.as_ref());
-        let set = mutation.expect("headers are set").set_headers.iter().filter_map(|one| one.header.as_ref());
-        let named = set.filter(|header| header.key == "x-gateway-destination-endpoint").next_back();
+        let mut set =
+            mutation.expect("headers are set").set_headers.iter().filter_map(|one| one.header.as_ref());
+        let named = set.rfind(|header| header.key == "x-gateway-destination-endpoint");
         let list = String::from_utf8(named.expect("a destination").raw_value.clone()).unwrap();
         let endpoint = list.split(',').next().unwrap().to_owned();
         Asked { endpoint, _stream: send, _replies: replies }
