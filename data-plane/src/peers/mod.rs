@@ -18,8 +18,9 @@
 //! | prefill time queued, by endpoint | a running total; what it grew by is added to the one queue of the endpoint | as above, but for what was queued when the stream began |
 //! | prompts: hashes of their blocks, and the endpoint | each once, in batches; a stream that is slow misses the oldest, which is counted | the endpoint is taken not to hold it until it is sent the like again |
 //!
-//! Learned speeds, errors of endpoints and requests that wait stay with each picker: readings teach the first two to each
-//! of them alike, and a picker's gate counts the requests that others have at the endpoints.
+//! Learned speeds, errors of endpoints and requests that wait stay with each picker: all of them read the same scrapes, and
+//! a picker's gate counts the requests that others have at the endpoints. A picker that starts hears of prompts from then
+//! on; what was sent before it learns by and by.
 //!
 //! What a peer told counts as own work does (see `pool::Slot`) until it tells otherwise, its stream ends, or it is silent
 //! for a second. Then it counts nothing, and if it is back it begins anew. So a picker that is alone, or cannot hear
@@ -27,6 +28,8 @@
 //!
 //! Two pickers that decide within the same 25 ms do not see each other's choice; near-ties are drawn from random streams
 //! that differ, so that they do not go the same way. `signalbox-picker simulate --pickers 2` plays it.
+//!
+//! Nobody can tell a picker anything that it did not ask for: it connects to the addresses that `--peers` names.
 //!
 //! # Who may listen
 //! The port is of its own, because ext_proc's does not ask for certificates. With a directory of certificates
