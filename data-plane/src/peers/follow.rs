@@ -37,6 +37,8 @@ pub(super) struct Follow {
     pub(super) config: Arc<PeersConfig>,
     pub(super) pools: Pools,
     pub(super) counters: PeerCounters,
+    /// What it knows from before was told.
+    pub(super) told: bool,
 }
 
 /// How a stream came to its end.
@@ -50,7 +52,7 @@ enum Ended {
 }
 
 impl Follow {
-    pub(super) async fn run(self) {
+    pub(super) async fn run(mut self) {
         let mut rng = fastrand::Rng::new();
         let mut wait = BACKOFF.0;
         loop {
@@ -77,7 +79,7 @@ impl Follow {
         }
     }
 
-    async fn once(&self) -> anyhow::Result<Ended> {
+    async fn once(&mut self) -> anyhow::Result<Ended> {
         let config = &*self.config;
         let scheme = if config.certificates.is_some() { "https" } else { "http" };
         let endpoint = Endpoint::from_shared(format!("{scheme}://{}", self.address))?
@@ -94,6 +96,7 @@ impl Follow {
             picker: config.picker.clone(),
             instance: config.instance,
             pools: config.pools.iter().map(ToString::to_string).collect(),
+            known: !self.told,
         };
         let mut stream = timeout(CONNECT, client.follow(request)).await.context("no answer")??.into_inner();
         let mut next = async || -> anyhow::Result<FollowResponse> {
@@ -111,6 +114,7 @@ impl Follow {
         let instance = first.instance;
         tracing::info!(peer = %self.address, picker = first.picker, "a peer is heard");
         let mut message = first;
+        self.told = true;
         loop {
             registration.heard(now());
             self.counters.heard(&heard.hear(&message, now()));

@@ -16,11 +16,10 @@
 //! |---|---|---|
 //! | work in flight, by endpoint: requests, tokens of prompts, to prefill, to decode | absolute numbers, every 25 ms where they differ, and every second where there is work | the next message heals it |
 //! | prefill time queued, by endpoint | a running total; what it grew by is added to the one queue of the endpoint | as above, but for what was queued when the stream began |
-//! | prompts: hashes of their blocks, and the endpoint | each once, in batches; a stream that is slow misses the oldest, which is counted | the endpoint is taken not to hold it until it is sent the like again |
+//! | prompts: hashes of their blocks, and the endpoint | each once, in batches; a stream that is slow misses the oldest, which is counted; a process that starts is told what the others know from before | the endpoint is taken not to hold it until it is sent the like again |
 //!
 //! Learned speeds, errors of endpoints and requests that wait stay with each picker: all of them read the same scrapes, and
-//! a picker's gate counts the requests that others have at the endpoints. A picker that starts hears of prompts from then
-//! on; what was sent before it learns by and by.
+//! a picker's gate counts the requests that others have at the endpoints.
 //!
 //! What a peer told counts as own work does (see `pool::Slot`) until it tells otherwise, its stream ends, or it is silent
 //! for a second. Then it counts nothing, and if it is back it begins anew. So a picker that is alone, or cannot hear

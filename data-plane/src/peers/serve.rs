@@ -107,8 +107,9 @@ impl Peers for Told {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let now = tokio::time::Instant::now().into_std();
         let own = (self.config.instance, self.config.picker.as_str());
+        let telling = Telling::new(own, &self.pools, allowed, now);
         let following = Following {
-            telling: Telling::new(own, &self.pools, allowed, now),
+            telling: if request.get_ref().known { telling.with_known() } else { telling },
             ticks,
             counters: self.counters.clone(),
             _place: place,

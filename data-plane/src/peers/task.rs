@@ -71,7 +71,7 @@ pub async fn run(config: Arc<PeersConfig>, pools: Pools, counters: PeerCounters)
         for address in addresses {
             entries.entry(address).or_insert_with(|| {
                 let (config, pools) = (Arc::clone(&config), pools.clone());
-                let follow = Follow { address, config, pools, counters: counters.clone() };
+                let follow = Follow { address, config, pools, counters: counters.clone(), told: false };
                 let (follow, abort) = abortable(follow.run());
                 running.push(follow);
                 Entry(abort)

@@ -14,7 +14,8 @@ use proto::peers::v1::{self, FollowResponse};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::TryRecvError;
 
-use crate::pool::{Pool, Pools, Sent, Standing};
+use crate::pool::{Endpoint, Pool, Pools, Sent, Standing};
+use crate::prefix::MAX_BLOCKS;
 
 /// An endpoint with work is told again after this.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -22,7 +23,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 const GONE: Duration = Duration::from_secs(3);
 /// Something is told after this, even if there is nothing.
 const HEARTBEAT: Duration = Duration::from_millis(250);
-/// Bounds of one message: about 200 KiB and 512 KiB.
+/// Bounds of one message: about 200 KiB and 512 KiB, and at most thrice that while what is known from before is told.
 pub(super) const STANDINGS: usize = 4_096;
 pub(super) const BLOCKS: usize = 65_536;
 
@@ -38,6 +39,8 @@ pub struct Telling {
     sent: Receiver<Sent>,
     /// Taken from `sent`, and not told yet because the message was full.
     held_back: Option<Sent>,
+    /// Endpoints whose prompts from before are to be told.
+    unknown: Vec<SocketAddr>,
     spoke: Option<Instant>,
     swept: Instant,
 }
@@ -69,9 +72,20 @@ impl Telling {
             pools: pools.clone(),
             told: HashMap::new(),
             held_back: None,
+            unknown: Vec::new(),
             spoke: None,
             swept: now,
         }
+    }
+
+    /// Also tells what endpoints hold of prompts that they were sent before, 65,536 blocks of each at most.
+    #[must_use]
+    pub fn with_known(mut self) -> Self {
+        let pools = self.allowed();
+        let endpoints =
+            |pool: &Arc<Pool>| pool.snapshot().endpoints.iter().map(Endpoint::address).collect::<Vec<_>>();
+        self.unknown = pools.iter().flat_map(endpoints).collect();
+        self
     }
 
     /// The next message, if something is to be told at `now`. To be asked until there is none, then again a little later.
@@ -86,6 +100,7 @@ impl Telling {
             self.standings(pool, &mut response.standings, now);
         }
         self.sweep(&mut response.standings, now);
+        self.known(&mut response.sent);
         self.prompts(&pools, &mut response);
         let quiet = response.standings.is_empty() && response.sent.is_empty() && response.missed == 0;
         let due = self.spoke.is_none_or(|spoke| now.saturating_duration_since(spoke) >= HEARTBEAT);
@@ -135,6 +150,22 @@ impl Telling {
             }
             !gone
         });
+    }
+
+    fn known(&mut self, sent: &mut Vec<v1::Sent>) {
+        let mut blocks = 0;
+        while blocks < BLOCKS
+            && let Some(address) = self.unknown.pop()
+        {
+            let Some(slot) = self.pools.slot(address) else { continue };
+            let Some((known, block_tokens)) = slot.held().map(|held| held.known(BLOCKS)) else { continue };
+            blocks += known.len();
+            sent.extend(known.chunks(MAX_BLOCKS).rev().map(|piece| v1::Sent {
+                address: address.to_string(),
+                blocks: piece.to_vec(),
+                block_tokens,
+            }));
+        }
     }
 
     fn prompts(&mut self, pools: &[Arc<Pool>], response: &mut FollowResponse) {

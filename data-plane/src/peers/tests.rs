@@ -140,6 +140,27 @@ fn prompts_are_told_in_bounded_messages_and_of_too_many_the_oldest_are_missed() 
 }
 
 #[test]
+fn a_picker_that_starts_is_told_what_is_known_from_before() {
+    let now = Instant::now();
+    let (one, other) = (mk_pools(now, &[("a", &[1, 2])]), mk_pools(now, &[("a", &[1, 2])]));
+    for prompt in 0..20_u64 {
+        let blocks: Vec<u64> = (0..300).map(|block| prompt << 32 | block).collect();
+        slot(&one, 1 + (prompt % 2) as u8).held().unwrap().record(&blocks, 40.0, None);
+    }
+    let mut heard = Heard::new(&other, now);
+    let mut telling = Telling::new((7, "one"), &one, None, now).with_known();
+    let taken: Vec<u64> = all(&mut telling, now).iter().map(|told| heard.hear(told, now).blocks).collect();
+    assert_eq!(taken.iter().sum::<u64>(), 6_000);
+    for host in [1, 2] {
+        let known = |pools: &Pools| slot(pools, host).held().unwrap().known(usize::MAX);
+        let ((told, tokens), (held, others)) = (known(&one), known(&other));
+        assert_eq!((told.len(), told == held), (3_000, true), "in the same order of use");
+        assert!((tokens - others).abs() < 1.0, "{tokens} {others}");
+    }
+    assert_eq!(all(&mut telling, now + TICK), [], "once");
+}
+
+#[test]
 fn what_means_nothing_is_counted_and_not_used() {
     let now = Instant::now();
     let pools = mk_pools(now, &[("a", &[1])]);

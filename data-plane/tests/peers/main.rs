@@ -87,7 +87,13 @@ async fn two_agree(secure: bool) {
     let again = start(0);
     hears(&other, 1).await;
     hears(&again, 1).await;
-    let held = again.ask("third", "Hello").await;
+    // It is told what the other knows from before.
+    let blocks = "signalbox_picker_peer_blocks_total{direction=\"heard\"}";
+    until("blocks", async || again.metric(blocks).await.is_some_and(|blocks| blocks > 0.0)).await;
+    let held = again.ask("third", &prompt).await;
+    let explained = again.get("/explain/third").await;
+    let seen = explained["decisions"][0]["endpoints"].as_array().expect("recorded").clone();
+    assert!(seen.iter().any(|one| one["cachedTokens"].as_u64() > Some(1_000)), "{explained}");
     until("it is heard", async || of_peers(&other, &held.endpoint).await == 1).await;
     drop(held);
     until("the request ended", async || {

@@ -10,6 +10,9 @@ pub struct FollowRequest {
     /// The pools, as namespace/name, whose endpoints are to be told. Empty: all that the picker may hear of.
     #[prost(string, repeated, tag = "3")]
     pub pools: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Also tell the prompts that endpoints hold from before: asked by a process once of each other one.
+    #[prost(bool, tag = "4")]
+    pub known: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FollowResponse {
@@ -23,7 +26,8 @@ pub struct FollowResponse {
     /// told replaces what was told before of that endpoint; endpoints that were not told have nothing.
     #[prost(message, repeated, tag = "3")]
     pub standings: ::prost::alloc::vec::Vec<Standing>,
-    /// Prompts that endpoints were sent since the message before.
+    /// Prompts that endpoints were sent since the message before, after those that they hold from before. What endpoints
+    /// hold is cut into pieces that need not begin where prompts do, from the least to the most recently used.
     #[prost(message, repeated, tag = "4")]
     pub sent: ::prost::alloc::vec::Vec<Sent>,
     /// Prompts since the message before that are not told, because the stream was slow: the oldest ones.
