@@ -148,7 +148,7 @@ fn served(desired: &Desired) -> Observed {
 #[test]
 fn only_what_differs_is_done() {
     let whole = desired_of("guide", true);
-    assert_eq!(plan(&whole, &Observed::default()).values().map(Vec::len).sum::<usize>(), 9);
+    assert_eq!(plan(&whole, &Observed::default()).values().map(Vec::len).sum::<usize>(), 10);
     let mut observed = served(&whole);
     assert_eq!(plan(&whole, &observed), BTreeMap::new());
     // Somebody scales by hand; older news do not count.
@@ -173,7 +173,7 @@ fn what_is_not_wanted_goes_unless_it_is_held() {
     let whole = desired_of("guide", true);
     let observed = served(&whole);
     let count = |desired: &Desired| plan(desired, &observed).values().map(Vec::len).sum::<usize>();
-    assert_eq!(count(&Desired::default()), 9);
+    assert_eq!(count(&Desired::default()), 10);
     let mut held = whole;
     for fleet in held.fleets.values_mut() {
         *fleet = Fleet::Held("a mistake".to_owned());
@@ -182,5 +182,5 @@ fn what_is_not_wanted_goes_unless_it_is_held() {
     for fleet in held.fleets.values_mut() {
         *fleet = Fleet::External(Vec::new());
     }
-    assert_eq!(count(&held), 9);
+    assert_eq!(count(&held), 10);
 }

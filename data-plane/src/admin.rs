@@ -68,6 +68,7 @@ async fn pools(State(admin): State<Admin>) -> Json<Value> {
             json!({
                 "address": e.address(), "pod": e.pod, "ready": e.ready, "engine": e.engine,
                 "accelerator": e.accelerator, "inFlight": e.slot.in_flight(),
+                "inFlightOfPeers": e.slot.in_flight_of_peers(),
             })
         };
         json!({

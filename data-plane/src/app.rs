@@ -1,7 +1,7 @@
 //! The composition root: sources, servers and their tasks, readiness, and the order of draining.
 //!
 //! ```text
-//! source ─▶ Pools ◀─ scrape        ext_proc (9002), health (9003), admin (9090) ─▶ Lanes ─▶ Pools
+//! source ─▶ Pools ◀─ scrape        ext_proc (9002), health (9003), admin (9090) ─▶ Lanes ─▶ Pools ◀─▶ peers (9004)
 //! SIGTERM ─▶ NOT_SERVING ─ drain delay ─▶ GOAWAY, no new connections ─ streams end, or drain timeout ─▶ exit 0
 //!                                                                        (shortly before: 503 to those that wait)
 //! ```
@@ -24,6 +24,7 @@ use crate::extproc::lane::Lanes;
 use crate::extproc::server::{self, Connections, Options, bind};
 use crate::learned;
 use crate::metrics::Metrics;
+use crate::peers::{self, PeerCounters, PeersConfig};
 use crate::pool::Pools;
 use crate::pool::collector::{PeerCollector, PoolCollector};
 use crate::pool::source::{files, tier};
@@ -107,7 +108,7 @@ async fn drain(args: &Args, health: &Health, lanes: &Lanes, tasks: &mut TaskSet)
 }
 
 async fn start(config: Config, health: &Health, tasks: &mut TaskSet) -> anyhow::Result<Arc<Lanes>> {
-    let Config { args, source, policy, decisions, tls, workers } = config;
+    let Config { args, source, policy, decisions, peers, tls, workers } = config;
     let (ext_proc, plain, http) =
         tokio::try_join!(bind(args.listen), bind(args.health_listen), bind(args.metrics_listen))?;
     if let Some(path) = &args.metrics_address_path {
@@ -131,6 +132,9 @@ async fn start(config: Config, health: &Health, tasks: &mut TaskSet) -> anyhow::
     let scraped = Arc::new(ScrapeCounters::default());
     show(&lanes, &scraped);
     start_source(source, &pools, tasks);
+    if let Some(peers) = peers {
+        start_peers(peers, bind(args.peers.peers_listen).await?, &lanes, tasks);
+    }
     let readiness = (health.clone(), pools.clone());
     tasks.spawn("readiness", async move { follow(readiness.0, readiness.1).await });
     let counters = EventCounters::default();
@@ -221,6 +225,19 @@ fn start_servers(tasks: &mut TaskSet, ext_proc: TcpListener, plain: TcpListener,
     let options =
         Options { service: service(None), tls: None, workers: 1, connections: Connections::default() };
     tasks.spawn("health", async move { Ok(server::run(plain, options).await?) });
+}
+
+/// Others are told and heard until the process ends, while it drains, too: it still has requests in flight.
+fn start_peers(config: Arc<PeersConfig>, listener: TcpListener, lanes: &Lanes, tasks: &mut TaskSet) {
+    let counters = PeerCounters::default();
+    lanes.metrics.extend(|registry| counters.register(registry));
+    let pools = lanes.pools().clone();
+    let told = peers::Told::new(Arc::clone(&config), pools.clone(), counters.clone());
+    tasks.spawn("peers-tell", peers::serve(listener, told));
+    tasks.spawn("peers-hear", async move {
+        peers::run(config, pools, counters).await;
+        Ok(())
+    });
 }
 
 fn start_source(source: Source, pools: &Pools, tasks: &mut TaskSet) {

@@ -72,6 +72,9 @@ pub struct Args {
     /// Names this process to the control plane.
     #[arg(long, env = "HOSTNAME", default_value = "picker")]
     pub picker_id: String,
+    /// How it finds the other pickers of its pools.
+    #[command(flatten)]
+    pub peers: PeerArgs,
     /// Serve ext_proc over TLS.
     #[arg(long, default_value_t = true, action = ArgAction::Set, value_name = "BOOL")]
     pub secure_serving: bool,
@@ -185,6 +188,24 @@ pub struct QueueArgs {
     /// absent. Tenants of one priority take turns while requests wait.
     #[arg(long, value_name = "HEADER")]
     pub fairness_header: Option<http::HeaderName>,
+}
+
+/// The other pickers of the same pools: what they send to endpoints counts as own requests do, and prompts that went
+/// through them are found in caches.
+#[derive(Debug, Clone, clap::Args)]
+pub struct PeerArgs {
+    /// The other pickers of the same pools, separated by commas. A name may stand for all of them, this one included (a
+    /// headless Service's); it is resolved again every 2 s. Without it, each picker knows its own requests only, and of
+    /// others' what scrapes show.
+    #[arg(long, value_delimiter = ',', value_name = "HOST:PORT")]
+    pub peers: Vec<String>,
+    /// Address on which other pickers are told; opened only with --peers.
+    #[arg(long, default_value = "0.0.0.0:9004")]
+    pub peers_listen: SocketAddr,
+    /// Directory with tls.crt, tls.key and ca.crt, by which pickers know each other; --control-plane-tls-dir when absent,
+    /// cleartext without both. Read again at each connection.
+    #[arg(long, value_name = "DIRECTORY", requires = "peers")]
+    pub peers_tls_dir: Option<PathBuf>,
 }
 
 #[cfg(test)]

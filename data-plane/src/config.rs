@@ -9,6 +9,8 @@ use crate::cli::{Args, QueueArgs};
 use crate::decisions;
 use crate::extproc::lane::Policy;
 use crate::flow::{Bounds, Eviction, Fullness, Limits, Settings, Size, Times};
+use crate::peers::PeersConfig;
+use crate::peers::tls::Certificates;
 use crate::pool::source::tier::TierConfig;
 use crate::tls::{self, Acceptor};
 
@@ -31,6 +33,8 @@ pub struct Config {
     pub policy: Policy,
     /// Which decisions are kept.
     pub decisions: decisions::Settings,
+    /// The other pickers; None when this one is alone.
+    pub peers: Option<Arc<PeersConfig>>,
     /// TLS of the ext_proc port.
     pub tls: Option<Arc<Acceptor>>,
     /// Threads that serve ext_proc.
@@ -66,6 +70,7 @@ impl Config {
         );
         ensure!(args.max_in_flight > 0, "--max-in-flight is 0, every request would be refused; raise it");
         let source = source(&args)?;
+        let peers = peers(&args)?.map(Arc::new);
         let acceptor = || Acceptor::new(args.cert_path.as_deref()).context("--cert-path").map(Arc::new);
         let tls = args.secure_serving.then(acceptor).transpose()?;
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
@@ -89,6 +94,7 @@ impl Config {
             decisions: decisions::Settings { decisions: args.explain_decisions, header: args.explain_header },
             workers: if args.workers == 0 { cores() } else { args.workers },
             source,
+            peers,
             tls,
             args,
         })
@@ -157,6 +163,30 @@ fn source(args: &Args) -> anyhow::Result<Source> {
     Ok(Source::Tier(Box::new(config)))
 }
 
+fn peers(args: &Args) -> anyhow::Result<Option<PeersConfig>> {
+    let names = &args.peers.peers;
+    for name in names {
+        let port = name.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+        ensure!(
+            port.is_some_and(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0)),
+            "--peers: {name:?} is not written HOST:PORT"
+        );
+    }
+    if names.is_empty() {
+        return Ok(None);
+    }
+    let directory = args.peers.peers_tls_dir.as_ref().or(args.control_plane_tls_dir.as_ref());
+    let certificates = directory.map(|directory| Certificates::new(directory));
+    let certificates = certificates.transpose().context("--peers: the certificates of pickers")?;
+    Ok(Some(PeersConfig {
+        instance: fastrand::u64(..),
+        picker: args.picker_id.clone(),
+        names: names.clone(),
+        pools: args.pools.clone(),
+        certificates,
+    }))
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -189,6 +219,11 @@ mod tests {
             (&["--pools-file", "x", "--queue-ttl", "0s"], ["--queue-ttl", "--queue=false"]),
             (&["--pools-file", "x", "--queue-ttl", "1m"], ["--queue-ttl", "--queue-longest-wait"]),
             (&["--pools-file", "x", "--queue-wait-for-endpoints", "2m"], ["-for-endpoints", "lower"]),
+            (&["--pools-file", "x", "--peers", "a:1,b"], ["--peers", "\"b\" is not written HOST:PORT"]),
+            (
+                &["--pools-file", "x", "--peers", "a:1", "--peers-tls-dir", "/nowhere"],
+                ["--peers", "/nowhere/tls.crt"],
+            ),
         ] {
             let args = Args::parse_from([&["picker"], args].concat());
             let error = format!("{:#}", Config::new(args).err().unwrap());

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Envoy ─ ext_proc ─▶ extproc (server → session) ─▶ request (parse) ─▶ flow ─▶ picker ─▶ reply, outcome
-//! control-plane ─ tier API ─▶ pool (snapshot, board) ◀─ scrape (/metrics of each endpoint)
+//! control-plane ─ tier API ─▶ pool (snapshot, board) ◀─ scrape (/metrics of each endpoint), peers (other pickers)
 //! ```
 //!
 //! `picker`, `flow`, `accelerator`, `request` and the session of `extproc` are the core: synchronous, without I/O, time
@@ -20,6 +20,7 @@ pub mod flow;
 pub mod learned;
 pub mod metrics;
 pub mod outcome;
+pub mod peers;
 pub mod picker;
 pub mod pool;
 pub mod prefix;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! directory (tls.crt, tls.key) ─ looked at every 2 s ─▶ Acceptor ─ swap ─▶ later handshakes; open connections live on
-//! directory (…, ca.crt)        ─ read at each connect ─▶ ClientTlsConfig
+//! directory (…, ca.crt)        ─ read at each connect ─▶ ClientTlsConfig; of peers, at each accept, too
 //! ```
 //!
 //! Gateways do not verify pickers unless told to (the protocol has no field for it), so a self-signed certificate keeps
@@ -17,6 +17,7 @@ use std::time::Duration;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
+use rustls::server::WebPkiClientVerifier;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -104,6 +105,38 @@ pub fn client(directory: &Path) -> anyhow::Result<ClientTlsConfig> {
     let trust = read(&directory.join("ca.crt"))?;
     let identity = ClientIdentity::from_pem(certificate, key);
     Ok(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(trust)).identity(identity))
+}
+
+/// The certificate of `directory`, without those that lead to its authority.
+///
+/// # Errors
+/// It cannot be read; the message names the file.
+pub(crate) fn leaf(directory: &Path) -> anyhow::Result<CertificateDer<'static>> {
+    let (chain, _) = Files::read(directory)?.parse()?;
+    chain.into_iter().next().context("tls.crt holds no certificate")
+}
+
+/// To serve clients that have to show a certificate: `tls.crt`, `tls.key` and `ca.crt` of `directory`.
+///
+/// # Errors
+/// A file cannot be used; the message names it.
+pub(crate) fn mutual(directory: &Path) -> anyhow::Result<ServerConfig> {
+    let (chain, key) = Files::read(directory)?.parse()?;
+    let mut roots = rustls::RootCertStore::empty();
+    for authority in CertificateDer::pem_slice_iter(&read(&directory.join("ca.crt"))?) {
+        roots.add(authority.context("ca.crt cannot be read as PEM")?).context("ca.crt cannot be used")?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+        .build()
+        .context("ca.crt cannot be used")?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)
+        .context("the certificate and its key cannot be used; do tls.crt and tls.key belong together?")?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
 }
 
 impl Files {

@@ -20,7 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("prefix", &[]),
     ("request", &["accelerator", "pool"]),
     // The core in virtual time; feeds pools as a control plane does.
-    ("simulate", &["accelerator", "outcome", "picker", "pool", "prefix"]),
+    ("simulate", &["accelerator", "outcome", "peers", "picker", "pool", "prefix"]),
     // Edges.
     ("scrape", &["accelerator", "pool"]),
     (
@@ -43,6 +43,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("spans", &["decisions", "outcome", "request"]),
     ("tokenizer", &["request"]),
     ("events", &["pool", "prefix"]),
+    ("peers", &["pool", "prefix", "tls"]),
     ("learned", &["accelerator", "pool"]),
     ("admin", &["decisions", "extproc", "pool"]),
     (
@@ -56,6 +57,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "extproc",
             "learned",
             "metrics",
+            "peers",
             "pool",
             "scrape",
             "spans",
@@ -65,7 +67,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("cli", &["config", "decisions", "flow", "pool", "simulate", "telemetry", "tokenizer"]),
-    ("config", &["cli", "decisions", "extproc", "flow", "pool", "tls"]),
+    ("config", &["cli", "decisions", "extproc", "flow", "peers", "pool", "tls"]),
     ("metrics", &[]),
     ("tasks", &[]),
     ("telemetry", &["cli"]),
@@ -76,8 +78,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const CRATES: &[(&str, &[&str])] = &[
     ("envoy_types", &["extproc"]),
     ("h2", &["extproc"]),
-    ("tonic", &["pool", "tls"]),
-    ("proto", &["pool", "simulate"]),
+    ("tonic", &["peers", "pool", "tls"]),
+    ("proto", &["peers", "pool", "simulate"]),
     ("axum", &["admin", "app"]),
     ("rmp_serde", &["events"]),
     ("tokenizers", &["tokenizer"]),

@@ -9,14 +9,17 @@ use clap::{Args, ValueEnum};
 
 use crate::flow::quantity::duration;
 use crate::simulate::{
-    Fleet, Plan, Policy, Report, Request, Run, Seeds, Shape, Targets, comparison, json, read, run, table,
-    trace,
+    Fleet, Pickers, Plan, Policy, Report, Request, Run, Seeds, Shape, Targets, comparison, json, read, run,
+    table, trace,
 };
 
 /// Larger files are refused.
 const LARGEST_FILE: u64 = 1 << 30;
 /// More requests than a run is good for.
 const MOST_REQUESTS: f64 = 2e6;
+
+/// More pickers than a pool has.
+const MOST_PICKERS: usize = 16;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -61,6 +64,13 @@ pub struct Simulate {
     /// What requests are to meet, between tokens [default: the pool's annotation signalbox.dev/itl-target, else 100ms].
     #[arg(long, value_parser = duration, value_name = "TIME")]
     itl_target: Option<Duration>,
+    /// Pickers of the pool, if this picker decides; each gets a part of the requests at random.
+    #[arg(long, default_value_t = 1, value_name = "COUNT")]
+    pickers: usize,
+    /// How old what pickers know of each other is at most; off: they tell each other nothing. Those that serve tell
+    /// each other every 25 ms.
+    #[arg(long, default_value = "50ms", value_parser = exchange, value_name = "TIME")]
+    exchange: Exchange,
     /// Shape of the output.
     #[arg(short, long, value_enum, default_value = "table")]
     output: Output,
@@ -171,6 +181,20 @@ impl Decider {
     }
 }
 
+/// None: off.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Exchange(Option<Duration>);
+
+fn exchange(text: &str) -> Result<Exchange, String> {
+    if text == "off" {
+        return Ok(Exchange(None));
+    }
+    match duration(text)? {
+        time if time < Duration::from_millis(1) => Err("below 1ms; write a longer time, or off".to_owned()),
+        time => Ok(Exchange(Some(time))),
+    }
+}
+
 fn pair(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write NAME=VALUE, such as optimize=cost")?;
     Ok((name.to_owned(), value.to_owned()))
@@ -199,9 +223,15 @@ impl Simulate {
             ttft: seconds(self.ttft_target, targets.ttft),
             itl: seconds(self.itl_target, targets.itl),
         };
+        ensure!(
+            (1..=MOST_PICKERS).contains(&self.pickers),
+            "--pickers is not between 1 and {MOST_PICKERS}; a pool has a few"
+        );
+        let exchange = self.exchange.0.map(|time| time.as_secs_f64());
+        let pickers = Pickers { count: self.pickers, exchange };
         let play = |decider: &Decider| {
             let usual = Run::new(&fleet, &requests, decider.policy(), self.seed);
-            (decider.name(), run(&Run { warm_up, targets, ..usual }))
+            (decider.name(), run(&Run { warm_up, targets, pickers, ..usual }))
         };
         let reports: Vec<(String, Report)> = self.policies.iter().map(play).collect();
         Ok(match self.output {
@@ -312,7 +342,8 @@ mod tests {
 
     #[test]
     fn the_same_arguments_give_the_same_text() {
-        for more in [&["-o", "json"][..], &["--policy", "random,oracle"], &["--seed", "7"]] {
+        let two = ["--pickers", "2", "--exchange", "20ms"];
+        for more in [&["-o", "json"][..], &["--policy", "random,oracle"], &["--seed", "7"], &two] {
             let play = || simulate(&[&SMALL[..], more].concat()).unwrap();
             assert_eq!(play(), play());
         }
@@ -355,6 +386,8 @@ mod tests {
             (&[&SMALL[..], &["--scale", "0"]].concat(), ["--scale is 0", "give"]),
             (&[&SMALL[..], &["--warm-up", "60s"]].concat(), ["--warm-up", "lower"]),
             (&[&SMALL[..], &["--slots", "0"]].concat(), ["--slots", "give"]),
+            (&[&SMALL[..], &["--pickers", "0"]].concat(), ["--pickers is not", "16"]),
+            (&[&SMALL[..], &["--exchange", "0ms"]].concat(), ["--exchange", "off"]),
             (&[&SMALL[..], &["--model-billions", "1e9"]].concat(), ["--model-billions", "give"]),
             (&[&SMALL[..], &["--annotation", "optimize"]].concat(), ["--annotation", "NAME=VALUE"]),
             (&[&SMALL[..], &["--policy", "best"]].concat(), ["best", "round-robin"]),

@@ -182,6 +182,7 @@ fn endpoint(one: &Explained) -> Value {
         "cachedTokens": one.cached_tokens,
         "load": {
             "own": one.load.own,
+            "peers": one.load.peers,
             "foreign": one.load.foreign,
             "running": one.load.running,
             "waiting": one.load.waiting,

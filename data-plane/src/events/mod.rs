@@ -23,6 +23,7 @@
 //! | `kv_event_malformed_total` | batches that could not be read, or are of another rank |
 //! | `kv_event_disconnects_total` | connections that ended or could not be made |
 //! | `kv_event_blocks` | blocks held, of all endpoints |
+//! | `kv_event_ports_invalid{pool,pod,label,value}` | labels of Pods that should be a port, and are none; see `pool::publisher` |
 //! | `kv_event_endpoints{trust}` | followed endpoints by trust: complete, partial, off |
 
 mod counters;

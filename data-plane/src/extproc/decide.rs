@@ -145,7 +145,7 @@ pub fn decide(
             return Err(Undecided::Refused(refused));
         }
     };
-    let (prefiller, prefill) = prefiller::choose(pool, &snapshot, &ask, &mut pick, now, rng);
+    let (prefiller, mut prefill) = prefiller::choose(pool, &snapshot, &ask, &mut pick, now, rng);
     ticket.runs(priority, pick.endpoints[0]);
     let index = snapshot.find(pick.endpoints[0]);
     let class = index.map_or("", |index| &snapshot.endpoint(index).accelerator);
@@ -154,7 +154,10 @@ pub fn decide(
     let cached_tokens = pick.cached_tokens;
     metrics.picked(prompt_tokens, cached_tokens);
     let (follow, told, span) = recording.picked(asked, times, (&pick, &prefiller, class), explanation);
-    pick.outcome.sent(chain.into_blocks(), block_tokens);
+    let blocks = Arc::new(chain.into_blocks());
+    for outcome in prefill.iter_mut().chain([&mut pick.outcome]) {
+        outcome.sent(Arc::clone(&blocks), block_tokens);
+    }
     let endpoints = list(&pick.endpoints);
     let body = target.map(|target| rewrite::replace(question.body, found.model_at.clone(), target));
     let restore = target.map(|target| rewrite::restore(question.body, found.model_at.clone(), target));

@@ -2,7 +2,7 @@
 //!
 //! | an endpoint whose signals are | counts as |
 //! |---|---|
-//! | fresh | its batch and a few that wait there, less what runs and waits, ours and others'; nothing while its KV cache is full |
+//! | fresh | its batch and a few that wait there, less what runs and waits, ours, peers' and others'; nothing while its KV cache is full |
 //! | old, or not there yet | its batch, as last known, less our own requests |
 //! | failing (scrapes or requests) | nothing while another does not fail |
 //!
@@ -46,7 +46,7 @@ impl Free {
     fn of(endpoint: &Endpoint, load: &Load, fresh: bool, fullness: &Fullness) -> Self {
         let waiting_room = if fresh { fullness.queue } else { 0 };
         let limit = slots(&endpoint.profile(), load).saturating_add(waiting_room);
-        let used = load.own.saturating_add(load.foreign);
+        let used = load.in_all();
         let tokens = match (load.kv_used, load.kv_tokens) {
             _ if used == 0 => f32::INFINITY,
             (Some(used), Some(capacity)) => (fullness.kv - used) * capacity as f32,

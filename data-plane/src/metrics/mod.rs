@@ -11,6 +11,7 @@
 //! | of pools and endpoints | | see `pool::collector` |
 //! | `scrapes_total`, `scrape_…` | result | see `scrape::ScrapeCounters` |
 //! | `decisions_…` | why | see `decisions` |
+//! | `peers_connected`, `peer_…` | | see `peers` |
 //! | `prompts_counted_total`, `tokenizer…` | | see `tokenizer` |
 //! | `spans_total` | result | see `spans` |
 

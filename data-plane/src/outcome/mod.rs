@@ -68,7 +68,7 @@ pub struct Outcome {
     /// Prompt tokens that the endpoint was sent before, for learning from its report.
     held_tokens: u32,
     /// Blocks of the prompt, and their tokens.
-    sent: (Vec<u64>, f32),
+    sent: Option<(Arc<Vec<u64>>, f32)>,
     /// The prompt counts as held while it is computed.
     coming: Option<Coming>,
     first_byte_at: Option<Instant>,
@@ -89,7 +89,7 @@ impl Outcome {
             seen: now,
             expected,
             held_tokens: 0,
-            sent: (Vec::new(), 0.0),
+            sent: None,
             coming: None,
             first_byte_at: None,
             first_token: false,
@@ -105,10 +105,11 @@ impl Outcome {
         self
     }
 
-    /// The prompt's `blocks`, of `block_tokens` each: an endpoint other than the pick that serves the request holds
-    /// them, too. Kept until the first byte.
-    pub fn sent(&mut self, blocks: Vec<u64>, block_tokens: f32) {
-        self.sent = (blocks, block_tokens);
+    /// The prompt's `blocks`, of `block_tokens` each: other pickers are told who holds them, and an endpoint other than
+    /// the pick that serves the request holds them, too. Kept until the first byte.
+    pub fn sent(&mut self, blocks: Arc<Vec<u64>>, block_tokens: f32) {
+        self.pool.tell_sent(self.endpoint(), &blocks, block_tokens);
+        self.sent = Some((blocks, block_tokens));
     }
 
     /// The pick computes the prompt, which counts as held there until the first byte. Then its engine tells.
@@ -147,8 +148,9 @@ impl Outcome {
                 self.pool.counters().moved.fetch_add(1, Relaxed);
                 self.guard.move_to(slot, self.seen);
                 self.held_tokens = 0;
-                if let Some(held) = self.guard.slot().held() {
-                    held.record(&self.sent.0, self.sent.1, self.guard.slot().kv_tokens());
+                if let Some((held, (blocks, tokens))) = self.guard.slot().held().zip(self.sent.as_ref()) {
+                    held.record(blocks, *tokens, self.guard.slot().kv_tokens());
+                    self.pool.tell_sent(self.endpoint(), blocks, *tokens);
                 }
             }
             None => {
@@ -168,7 +170,7 @@ impl Outcome {
         }
         self.first_byte_at = Some(now);
         self.guard.answered();
-        self.sent.0 = Vec::new();
+        self.sent = None;
         self.coming = None;
         let seconds = now.saturating_duration_since(self.picked_at).as_secs_f32();
         let ratio = seconds / self.expected.ttft.max(1e-3);
@@ -201,7 +203,7 @@ impl Outcome {
             return;
         };
         let seconds = now.saturating_duration_since(first).as_secs_f32();
-        let batch = f32::midpoint(self.expected.batch, slot.in_flight() as f32);
+        let batch = f32::midpoint(self.expected.batch, (slot.in_flight() + slot.in_flight_of_peers()) as f32);
         calibration.pace(batch, seconds / (output - 1) as f32, now);
     }
 

@@ -154,7 +154,7 @@ impl Counts {
             cached_tokens,
             failing: endpoint.slot.is_failing(now),
             tier: aim.tier(device, &profile, &parts, load.requests() + 1.0),
-            unknown: load.own == 0 && endpoint.calibration.is_unknown(now),
+            unknown: load.own + load.peers == 0 && endpoint.calibration.is_unknown(now),
             busy: load.requests() / profile.useful_batch,
             requests: load.requests(),
             at_once: parts.slot_wait <= 0.0 && parts.prefill_wait <= 0.0,

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::sent::SentLog;
 use super::slot::Slot;
 use crate::prefix::Index;
 use crate::prefix::precise::Precise;
@@ -23,13 +24,16 @@ pub(super) struct Board {
     pub(super) prefixes: Index,
     /// The blocks that engines say they hold.
     pub(super) precise: Precise,
+    /// The prompts of the last moments, for other pickers.
+    pub(super) sent: SentLog,
     /// Guards the map only; held by the writer of snapshots, never by a pick.
     slots: Mutex<HashMap<SocketAddr, Weak<Slot>>>,
 }
 
 impl Board {
     pub(super) fn new(epoch: Instant) -> Self {
-        Self { epoch, prefixes: Index::default(), precise: Precise::default(), slots: Mutex::default() }
+        let (prefixes, precise, sent) = (Index::default(), Precise::default(), SentLog::default());
+        Self { epoch, prefixes, precise, sent, slots: Mutex::default() }
     }
 
     /// The slot of `address`: the living one, or a fresh one.

@@ -3,8 +3,9 @@
 //! | `signalbox_picker_…` | labels | |
 //! |---|---|---|
 //! | `endpoints` | pool, accelerator, state | `fresh`, `stale`, `unread` (by their metrics), `failing`, `draining` |
-//! | `endpoint_requests` | pool, accelerator, whose | requests in flight: `own`, and those of `others` that scrapes show |
+//! | `endpoint_requests` | pool, accelerator, whose | requests in flight: `own`, those that `peers` told, and those of `others` that scrapes show |
 //! | `kv_cache_usage` | pool, accelerator | mean share in use, of endpoints that tell |
+//! | `kv_event_ports_invalid` | pool, pod, label, value | 1 for each label of a Pod that should be a port, and is none |
 //! | `repicks_total` | pool | picks made again because another took the endpoint at the same moment |
 //! | `served_elsewhere_total` | pool | requests that Envoy sent elsewhere than picked |
 //!
@@ -26,6 +27,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::pools::{Pool, PoolCounters, Pools};
+use super::publisher::InvalidPort;
 use super::reading::Freshness;
 use super::snapshot::Endpoint;
 
@@ -42,6 +44,7 @@ pub struct PeerCollector(pub Pools);
 struct Class {
     states: BTreeMap<&'static str, i64>,
     own: i64,
+    peers: i64,
     others: i64,
     kv: Mean,
 }
@@ -96,6 +99,7 @@ fn classes(pool: &Pool, now: Instant) -> BTreeMap<String, Class> {
         let load = endpoint.slot.load(now);
         *class.states.entry(state(endpoint, now)).or_default() += 1;
         class.own += i64::from(load.own);
+        class.peers += i64::from(load.peers);
         class.others += i64::from(load.foreign);
         class.kv.add(load.kv_used.map(f64::from));
     }
@@ -122,9 +126,9 @@ impl Collector for PoolCollector {
             }),
             (
                 "endpoint_requests",
-                "Requests in flight at endpoints: our own, and those of others that scrapes show",
+                "Requests in flight at endpoints: our own, those that peers told, and those of others that scrapes show",
                 "whose",
-                |class| vec![("own", class.own), ("others", class.others)],
+                |class| vec![("own", class.own), ("peers", class.peers), ("others", class.others)],
             ),
         ];
         for (name, help, label, counts) in counted {
@@ -149,6 +153,18 @@ impl Collector for PoolCollector {
         for (key, _, classes) in &pools {
             for (name, class) in classes.iter().filter(|(_, class)| class.kv.count > 0) {
                 ConstGauge::new(class.kv.get()).encode(family.encode_family(&of(key, name))?)?;
+            }
+        }
+        let mut family = encoder.encode_descriptor(
+            "kv_event_ports_invalid",
+            "Labels of Pods that should be the port of their KV events, and are none",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (key, pool, _) in &pools {
+            for InvalidPort { pod, label, value } in &pool.peek().invalid_ports {
+                let labels = [("pool", key.as_str()), ("pod", pod), ("label", label), ("value", value)];
+                ConstGauge::new(1).encode(family.encode_family(&labels)?)?;
             }
         }
         type Count = fn(&PoolCounters) -> u64;

@@ -38,11 +38,11 @@ pub(super) fn snapshot(
     let mut wrong = Vec::new();
     let ports = Ports::of(&annotations, &mut wrong);
     problems.extend(wrong.into_iter().map(|problem| format!("pool {key}: {problem}")));
-    let mut publishers = BTreeMap::new();
+    let (mut publishers, mut invalid_ports) = (BTreeMap::new(), Vec::new());
     let mut endpoints: Vec<Endpoint> = Vec::with_capacity(pool.endpoints.len());
     for wanted in pool.endpoints {
         let ip = wanted.address.parse().map(|ip: IpAddr| ip.to_canonical());
-        let publisher = ip.ok().and_then(|ip| ports.publisher(&wanted, ip));
+        let publisher = ip.ok().and_then(|ip| ports.publisher(&wanted, ip, &mut invalid_ports));
         match endpoint(key, wanted, (board, book), previous) {
             Ok(endpoint) => {
                 publishers.extend(publisher.map(|publisher| (endpoint.address(), publisher)));
@@ -51,6 +51,10 @@ pub(super) fn snapshot(
             Err(problem) => problems.push(format!("pool {key}: {problem}; the endpoint is not used")),
         }
     }
+    // Endpoints of one Pod have its labels in common.
+    invalid_ports.sort();
+    invalid_ports.dedup();
+    problems.extend(invalid_ports.iter().map(|invalid| format!("pool {key}: {invalid}")));
     endpoints.sort_by_key(Endpoint::address);
     endpoints.dedup_by(|later, first| {
         let same = later.address() == first.address();
@@ -69,6 +73,7 @@ pub(super) fn snapshot(
         revision: pool.revision,
         annotations,
         publishers,
+        invalid_ports,
         endpoints,
         usual: book.usual(key.as_str()),
         roles,

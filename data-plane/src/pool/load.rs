@@ -7,6 +7,8 @@ use super::reading::Reading;
 pub struct Load {
     /// Requests of ours in flight.
     pub own: u32,
+    /// Requests that other pickers told.
+    pub peers: u32,
     /// Requests of others, from a fresh scrape; 0 when unknown.
     pub foreign: u32,
     /// Requests running at the last scrape, if fresh.
@@ -15,11 +17,11 @@ pub struct Load {
     pub waiting: Option<u32>,
     /// Requests that the server was seen to run at most while others waited.
     pub learned_slots: Option<u32>,
-    /// Prompt tokens of ours that are not known to be computed.
+    /// Prompt tokens of ours and of other pickers that are not known to be computed.
     pub prefill_tokens: u64,
     /// Seconds until the prompts sent so far would be computed at the profile's speed.
     pub prefill_clear_s: f32,
-    /// Expected output tokens per request of ours in flight.
+    /// Expected output tokens per request in flight, ours and other pickers'.
     pub mean_decode_tokens: Option<f32>,
     /// Share of the KV cache in use, requests since the scrape included; may exceed 1.
     pub kv_used: Option<f32>,
@@ -30,8 +32,14 @@ pub struct Load {
 impl Load {
     /// Requests in the server, ours and others'.
     #[must_use]
+    pub fn in_all(&self) -> u32 {
+        self.own.saturating_add(self.peers).saturating_add(self.foreign)
+    }
+
+    /// The same, to compute with.
+    #[must_use]
     pub fn requests(&self) -> f32 {
-        (self.own + self.foreign) as f32
+        self.in_all() as f32
     }
 }
 

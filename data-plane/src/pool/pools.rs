@@ -9,12 +9,14 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use proto::tier::v1::{KnownPool, PoolName, WatchResponse};
+use tokio::sync::broadcast;
 
 use crate::accelerator::Book;
 
 use super::board::Board;
 use super::decode;
 use super::key::PoolKey;
+use super::sent::Sent;
 use super::slot::Slot;
 use super::snapshot::Snapshot;
 use crate::prefix::Index;
@@ -99,6 +101,13 @@ impl Pool {
         &self.board.precise
     }
 
+    /// The endpoint at `address` was sent a prompt of these blocks.
+    pub(crate) fn tell_sent(&self, address: SocketAddr, blocks: &Arc<Vec<u64>>, block_tokens: f32) {
+        if !blocks.is_empty() {
+            self.board.sent.push(|| Sent { address, blocks: Arc::clone(blocks), block_tokens });
+        }
+    }
+
     /// What happened so far.
     #[must_use]
     pub fn counters(&self) -> &PoolCounters {
@@ -174,6 +183,16 @@ impl Pools {
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.0.generation.load(Ordering::Acquire)
+    }
+
+    /// The prompts that endpoints are sent from here on.
+    pub(crate) fn listen(&self) -> broadcast::Receiver<Sent> {
+        self.0.board.sent.listen()
+    }
+
+    /// The slot of `address`, if it is an endpoint of any pool, or was one and still has requests.
+    pub(crate) fn slot(&self, address: SocketAddr) -> Option<Arc<Slot>> {
+        self.0.board.find(address)
     }
 
     /// What is held, as a reconnecting client tells it.

@@ -7,10 +7,13 @@
 //! | Pod (label) | `signalbox.dev/kv-events-port` | a port that goes before the annotation's; 0: not followed |
 //! | Pod (label) | `signalbox.dev/kv-events-replay-port` | the same for its replay socket |
 //!
+//! A label whose value is no port is as if it said 0. It is told in the log and as a metric (`InvalidPort`).
+//!
 //! The picker connects to the Pod. As vLLM does, the rank of the endpoint (the place of its port among the pool's) is
 //! added to both ports.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use proto::tier::v1;
@@ -27,6 +30,27 @@ pub struct Publisher {
     pub events: SocketAddr,
     /// Its ROUTER socket, which tells again what was missed.
     pub replay: Option<SocketAddr>,
+}
+
+/// A label of a Pod that should be a port, and is none.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct InvalidPort {
+    /// Name of the Pod.
+    pub pod: String,
+    /// The label.
+    pub label: &'static str,
+    /// Its value.
+    pub value: String,
+}
+
+impl fmt::Display for InvalidPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pod, label, value } = self;
+        write!(
+            f,
+            "Pod {pod}: label {label}: {value:?} is not between 0 and 65535; the Pod's KV events are not followed there"
+        )
+    }
 }
 
 /// Ports of rank 0.
@@ -49,15 +73,26 @@ impl Ports {
         Self { events: port(EVENTS), replay: port(REPLAY) }
     }
 
-    /// Of `endpoint` at `ip`.
-    pub(super) fn publisher(&self, endpoint: &v1::Endpoint, ip: IpAddr) -> Option<Publisher> {
-        let label = |name: &str| endpoint.labels.get(name).map(|port| port.parse().ok().filter(|p| *p > 0));
+    /// Of `endpoint` at `ip`; labels that cannot be used are added to `invalid`.
+    pub(super) fn publisher(
+        &self,
+        endpoint: &v1::Endpoint,
+        ip: IpAddr,
+        invalid: &mut Vec<InvalidPort>,
+    ) -> Option<Publisher> {
+        let mut label = |label: &'static str| {
+            let value = endpoint.labels.get(label)?;
+            let port = value.parse::<u16>().inspect_err(|_| {
+                invalid.push(InvalidPort { pod: endpoint.pod.clone(), label, value: value.clone() });
+            });
+            Some(port.ok().filter(|port| *port > 0))
+        };
+        let (events, replay) = (label(EVENTS_LABEL), label(REPLAY_LABEL));
         let at = |label: Option<Option<u16>>, port: Option<u16>| {
             let port = label.unwrap_or(port)?.checked_add(u16::try_from(endpoint.rank).ok()?)?;
             Some(SocketAddr::new(ip, port))
         };
-        let events = at(label(EVENTS_LABEL), self.events)?;
-        Some(Publisher { events, replay: at(label(REPLAY_LABEL), self.replay) })
+        Some(Publisher { events: at(events, self.events)?, replay: at(replay, self.replay) })
     }
 }
 
@@ -103,9 +138,31 @@ mod tests {
                 &mut problems,
             );
             let endpoint = v1::Endpoint { rank, labels: labels(pod), ..v1::Endpoint::default() };
-            let found = ports.publisher(&endpoint, ip);
+            let mut invalid = Vec::new();
+            let found = ports.publisher(&endpoint, ip, &mut invalid);
+            assert_eq!(invalid, [], "{pod:?}");
             let found = found.map(|at| (at.events.port(), at.replay.map(|replay| replay.port())));
             assert_eq!((found, problems), (expected, Vec::new()), "{annotations:?} {pod:?}");
+        }
+    }
+
+    #[test]
+    fn a_label_that_is_no_port_is_told() {
+        let ip: IpAddr = "10.0.0.1".parse().unwrap();
+        let ports = Ports { events: Some(5557), replay: Some(5558) };
+        for (label, value, found) in [
+            (EVENTS_LABEL, "tcp://*:5557", None),
+            (EVENTS_LABEL, "70000", None),
+            (REPLAY_LABEL, "x", Some(None)),
+        ] {
+            let labels = [(label.to_owned(), value.to_owned())].into();
+            let endpoint = v1::Endpoint { pod: "llama-0".into(), labels, ..v1::Endpoint::default() };
+            let mut invalid = Vec::new();
+            let publisher = ports.publisher(&endpoint, ip, &mut invalid);
+            assert_eq!(publisher.map(|at| at.replay), found, "{label} {value}");
+            assert_eq!(invalid, [InvalidPort { pod: "llama-0".into(), label, value: value.into() }]);
+            let text = invalid[0].to_string();
+            assert!([label, value, "llama-0"].iter().all(|word| text.contains(word)), "{text}");
         }
     }
 

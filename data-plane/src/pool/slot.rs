@@ -10,9 +10,11 @@
 //! stored; each field is valid alone, and the next pick sees the rest. The work counters return to zero because only
 //! the guard of `outcome` changes them, by the same amount both ways.
 //!
-//! Load from others (other pickers, direct clients) is what the scrape saw beyond the most that we had in flight since
+//! Other pickers of the pool tell what they sent there (`crate::peers`), and that counts as our own does. Load from others
+//! (direct clients, pickers that tell nothing) is what the scrape saw beyond the most that all of us had in flight since
 //! the scrape before. Taking the most rather than the momentary value keeps requests that end around a scrape from
-//! being counted twice.
+//! being counted twice; and what peers tell after a scrape is taken from what it saw of others, because it most likely saw
+//! just that.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use arc_swap::ArcSwapOption;
 use crate::accelerator::{Calibration, Look};
 
 use super::load::{Load, Packed};
+use super::others::{Others, Standing};
 use super::reading::{Adapters, Freshness, Reading};
 use super::work::Work;
 use crate::prefix::precise::{Mirror, Precise};
@@ -55,6 +58,10 @@ pub struct Slot {
     prefill_tokens: AtomicU64,
     decode_tokens: AtomicU64,
     prefill_clear_at: AtomicU64,
+    /// Microseconds that were added to the time before, less those taken back; wraps.
+    prefill_queued: AtomicU64,
+    /// Work of other pickers.
+    others: Others,
     load: AtomicU64,
     kv_tokens: AtomicU64,
     learned_slots: AtomicU32,
@@ -88,6 +95,8 @@ impl Slot {
             prefill_tokens: AtomicU64::new(0),
             decode_tokens: AtomicU64::new(0),
             prefill_clear_at: AtomicU64::new(0),
+            prefill_queued: AtomicU64::new(0),
+            others: Others::default(),
             load: AtomicU64::new(Packed::UNKNOWN.0),
             kv_tokens: AtomicU64::new(0),
             learned_slots: AtomicU32::new(0),
@@ -133,6 +142,17 @@ impl Slot {
         self.in_flight.load(Relaxed)
     }
 
+    /// Requests that other pickers told to have in flight there.
+    #[must_use]
+    pub fn in_flight_of_peers(&self) -> u32 {
+        self.others.requests()
+    }
+
+    /// Both.
+    fn known_in_flight(&self) -> u32 {
+        self.in_flight() + self.in_flight_of_peers()
+    }
+
     /// Microseconds from the epoch, at least 1: 0 stands for never.
     fn micros(&self, now: Instant) -> u64 {
         u64::try_from(now.saturating_duration_since(self.epoch).as_micros()).unwrap_or(u64::MAX).max(1)
@@ -143,7 +163,7 @@ impl Slot {
     /// Counts `work`; answers how many requests were in flight before.
     pub(crate) fn add(&self, work: &Work) -> u32 {
         let before = self.in_flight.fetch_add(1, Relaxed);
-        self.in_flight_high.fetch_max(before + 1, Relaxed);
+        self.in_flight_high.fetch_max(before + 1 + self.others.requests(), Relaxed);
         self.sent.fetch_add(1, Relaxed);
         self.prompt_tokens.fetch_add(work.prompt_tokens.into(), Relaxed);
         self.prefill_tokens.fetch_add(work.prefill_tokens.into(), Relaxed);
@@ -170,6 +190,7 @@ impl Slot {
     pub(crate) fn queue_prefill(&self, length: Duration, now: Instant) {
         let now = self.micros(now);
         let add = length.as_micros() as u64;
+        self.prefill_queued.fetch_add(add, Relaxed);
         let update = |clear_at: u64| Some(clear_at.max(now) + add);
         self.prefill_clear_at.fetch_update(Relaxed, Relaxed, update).expect("update never answers None");
     }
@@ -177,8 +198,36 @@ impl Slot {
     /// Takes out again what will not be computed.
     pub(crate) fn unqueue_prefill(&self, length: Duration) {
         let sub = length.as_micros() as u64;
+        self.prefill_queued.fetch_sub(sub, Relaxed);
         let update = |clear_at: u64| Some(clear_at.saturating_sub(sub));
         self.prefill_clear_at.fetch_update(Relaxed, Relaxed, update).expect("update never answers None");
+    }
+
+    // === other pickers ===
+
+    /// What of ours is there, as it is told to others.
+    pub(crate) fn standing(&self) -> Standing {
+        Standing {
+            requests: self.in_flight.load(Relaxed),
+            prompt_tokens: self.prompt_tokens.load(Relaxed),
+            prefill_tokens: self.prefill_tokens.load(Relaxed),
+            decode_tokens: self.decode_tokens.load(Relaxed),
+            queued_micros: self.prefill_queued.load(Relaxed),
+        }
+    }
+
+    /// Another picker has `after` here in place of `before`; what it queued since is `queued` more microseconds, or less.
+    pub(crate) fn replace(&self, before: &Standing, after: &Standing, queued: i64, now: Instant) {
+        self.others.replace(before, after);
+        self.in_flight_high.fetch_max(self.known_in_flight(), Relaxed);
+        if queued != 0 {
+            let now = self.micros(now);
+            let update = |clear_at: u64| {
+                let from = if queued > 0 { clear_at.max(now) } else { clear_at };
+                Some(from.saturating_add_signed(queued))
+            };
+            self.prefill_clear_at.fetch_update(Relaxed, Relaxed, update).expect("update never answers None");
+        }
     }
 
     // === outcomes ===
@@ -214,7 +263,9 @@ impl Slot {
     /// Stores what was read at `at`.
     pub fn store(&self, reading: Reading, at: Instant) {
         let own = self.in_flight.load(Relaxed);
-        let most = self.in_flight_high.swap(own, Relaxed).max(own);
+        let told = self.others.requests();
+        let most = self.in_flight_high.swap(own + told, Relaxed).max(own + told);
+        self.others.scraped();
         let before = Packed(self.load.load(Relaxed));
         let next = Packed::of(&reading, most);
         let calibration = self.calibration.load();
@@ -224,7 +275,8 @@ impl Slot {
                 waiting: next.waiting(),
                 sent: self.sent.load(Relaxed),
                 own,
-                foreign: next.foreign(),
+                // Their prompts are not seen one by one.
+                foreign: next.foreign() + told,
             };
             calibration.totals(look, &reading.totals, at);
         }
@@ -371,7 +423,7 @@ impl Slot {
     }
 
     fn held_tokens(&self) -> u64 {
-        self.prompt_tokens.load(Relaxed) + self.decode_tokens.load(Relaxed)
+        self.prompt_tokens.load(Relaxed) + self.decode_tokens.load(Relaxed) + self.others.held_tokens()
     }
 
     /// Size of the KV cache in tokens, when the model server told.
@@ -386,11 +438,12 @@ impl Slot {
         self.adapters.load()
     }
 
-    /// The load at `now`: our own counters, corrected by the last scrape while it is fresh.
+    /// The load at `now`: our own counters and those of other pickers, corrected by the last scrape while it is fresh.
     #[must_use]
     pub fn load(&self, now: Instant) -> Load {
         let own = self.in_flight.load(Relaxed);
-        let decode_tokens = self.decode_tokens.load(Relaxed);
+        let peers = self.others.requests();
+        let decode_tokens = self.decode_tokens.load(Relaxed) + self.others.decode_tokens();
         let held = self.held_tokens();
         let fresh = self.freshness(now) == Freshness::Fresh;
         let packed = if fresh { Packed(self.load.load(Relaxed)) } else { Packed::UNKNOWN };
@@ -402,14 +455,15 @@ impl Slot {
         });
         Load {
             own,
-            foreign: packed.foreign(),
+            peers,
+            foreign: packed.foreign().saturating_sub(self.others.risen()),
             running: packed.running(),
             waiting: packed.waiting(),
             learned_slots: Some(self.learned_slots.load(Relaxed)).filter(|slots| *slots > 0),
-            prefill_tokens: self.prefill_tokens.load(Relaxed),
+            prefill_tokens: self.prefill_tokens.load(Relaxed) + self.others.prefill_tokens(),
             prefill_clear_s: self.prefill_clear_at.load(Relaxed).saturating_sub(self.micros(now)) as f32
                 / 1e6,
-            mean_decode_tokens: (own > 0).then(|| decode_tokens as f32 / own as f32),
+            mean_decode_tokens: (own + peers > 0).then(|| decode_tokens as f32 / (own + peers) as f32),
             kv_used: kv_used.or_else(|| packed.kv_usage()),
             kv_tokens,
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::accelerator::{Calibration, Policy, Profile, Usual};
 
-use super::publisher::Publisher;
+use super::publisher::{InvalidPort, Publisher};
 use super::reading::Adapters;
 use super::role::Role;
 use super::slot::Slot;
@@ -40,6 +40,8 @@ pub struct Snapshot {
     pub roles: Vec<Role>,
     /// Where those of `endpoints` that tell what they hold publish it.
     pub publishers: BTreeMap<SocketAddr, Publisher>,
+    /// Labels that should have told where, and cannot be used.
+    pub invalid_ports: Vec<InvalidPort>,
 }
 
 impl Snapshot {

@@ -134,6 +134,37 @@ fn own_counters_are_corrected_without_counting_twice() {
 }
 
 #[test]
+fn what_peers_tell_is_not_counted_again_when_scrapes_show_it() {
+    let start = Instant::now();
+    let slot = Slot::new(addr(1), start);
+    let at = |ms: u64| start + Duration::from_millis(ms);
+    let reading = |running| Reading { running: Some(running), waiting: Some(0), ..Reading::default() };
+    let peer = |requests| Standing { requests, prompt_tokens: 10, ..Standing::default() };
+    let load = |ms| {
+        let load = slot.load(at(ms));
+        (load.own, load.peers, load.foreign)
+    };
+    slot.add(&WORK);
+    slot.replace(&Standing::default(), &peer(3), 0, at(10));
+    assert_eq!(load(10), (1, 3, 0));
+    slot.store(reading(4), at(20));
+    assert_eq!(load(20), (1, 3, 0), "all of them are known");
+    // Two more of the peer are seen by a scrape before it tells them.
+    slot.store(reading(6), at(40));
+    assert_eq!(load(40), (1, 3, 2));
+    slot.replace(&peer(3), &peer(5), 0, at(50));
+    assert_eq!(load(50), (1, 5, 0), "they are those that the scrape saw");
+    slot.store(reading(6), at(60));
+    assert_eq!(load(60), (1, 5, 0));
+    // They end; a scrape that began before that still shows them.
+    slot.replace(&peer(5), &peer(0), 0, at(70));
+    slot.store(reading(6), at(80));
+    assert_eq!(load(80), (1, 0, 0), "the most that was known since the scrape before");
+    slot.store(reading(6), at(100));
+    assert_eq!(load(100), (1, 0, 5), "still there: somebody else's");
+}
+
+#[test]
 fn kv_usage_grows_with_what_was_sent_since_the_scrape() {
     let now = Instant::now();
     let slot = Slot::new(addr(1), now);

@@ -116,6 +116,14 @@ impl Held {
         }
     }
 
+    /// The blocks that are held, at most `most` of them, from the most recently used on; and their mean tokens. Recording
+    /// them elsewhere, in this order, makes that hold the same.
+    #[must_use]
+    pub fn known(&self, most: usize) -> (Vec<u64>, f32) {
+        let held = self.blocks.lock();
+        (held.lru.newest_first().take(most).collect(), held.tokens)
+    }
+
     /// The engine says that it stored `tokens` in its cache.
     pub fn stored(&self, tokens: u64) {
         let mut held = self.blocks.lock();

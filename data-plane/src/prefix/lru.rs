@@ -69,6 +69,13 @@ impl Lru {
         Some(hash)
     }
 
+    /// From the most recent on.
+    pub(super) fn newest_first(&self) -> impl Iterator<Item = u64> {
+        let first = self.nodes.get(self.newest);
+        let after = |node: &&Node| self.nodes.get(node.older);
+        std::iter::successors(first, after).map(|node| node.hash)
+    }
+
     fn link(&mut self, at: u32) {
         let second = std::mem::replace(&mut self.newest, at);
         (self.nodes[at].newer, self.nodes[at].older) = (NONE, second);

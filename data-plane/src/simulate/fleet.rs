@@ -1,13 +1,12 @@
 //! The endpoints of a run: what the picker is told of them, and how fast they are.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Instant;
 
 use proto::tier::v1::{Accelerator, Endpoint, PoolName, PoolSnapshot, WatchResponse};
 
 use crate::accelerator::{Book, GroupKey, Learned, Policy, SavedGroup, policy};
-use crate::pool::{self, Pool, Pools};
+use crate::pool::{self, Pools};
 
 use super::engine::Speeds;
 use super::policy::Seeds;
@@ -133,8 +132,8 @@ impl Fleet {
         &self.policy
     }
 
-    /// A pool of our picker. It learns from `seeds`; without any, it knows the speeds.
-    pub(super) fn pool(&self, seeds: Option<Seeds>, epoch: Instant) -> Arc<Pool> {
+    /// The pool, as one picker of ours has it. It learns from `seeds`; without any, it knows the speeds.
+    pub(super) fn pools(&self, seeds: Option<Seeds>, epoch: Instant) -> Pools {
         let book = if seeds.is_some() { Book::new(epoch) } else { Book::frozen(epoch) };
         let factor = |index: usize| match seeds {
             Some(Seeds::Wrong) => [4.0, 1.0, 0.25][index % 3],
@@ -152,6 +151,6 @@ impl Fleet {
         }
         let pools = Pools::with_book(epoch, book);
         pools.apply(WatchResponse { changed: vec![self.snapshot.clone()], ..WatchResponse::default() });
-        pools.only().expect("one pool was applied")
+        pools
     }
 }

@@ -6,6 +6,9 @@
 //!                                          └──────────┴ first token, end ─▶ outcome          ─▶ Report
 //! ```
 //!
+//! Several pickers may serve the pool, each of them a part of the requests at random, and tell each other what they do as
+//! those that serve do (see [`peers`](crate::peers)).
+//!
 //! Everything that is decided is decided by the code that serves requests: pools, slots, calibration, the prefix index and pick. Runs are
 //! a function of their seed. The traces are synthetic and follow the published shapes that [`Shape`] names.
 
@@ -13,6 +16,7 @@ mod cache;
 mod comparison;
 mod content;
 mod engine;
+mod exchange;
 mod fleet;
 mod plan;
 mod policy;
@@ -32,6 +36,6 @@ pub use plan::Plan;
 pub use policy::{Policy, Seeds};
 pub use recorded::{Invalid, read};
 pub use report::{Class, Quantiles, Report, Targets};
-pub use run::{Run, capacity, run};
+pub use run::{Pickers, Run, capacity, run};
 pub use table::{json, table};
 pub use trace::{Shape, trace};

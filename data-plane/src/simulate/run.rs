@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use crate::outcome::{self, Outcome};
 use crate::picker::{Ask, pick};
-use crate::pool::{Pool, Reading};
+use crate::pool::{Pool, Pools, Reading};
 
 use super::cache::Cache;
 use super::content::{Request, chain};
 use super::engine::{Engine, Happened, Job, Speeds};
+use super::exchange::Exchange;
 use super::fleet::Fleet;
 use super::policy::{self, Policy};
 use super::report::{Report, Served, Targets};
@@ -22,6 +23,20 @@ const ESTIMATE: f64 = 0.1;
 /// Tokens whose engine the policies we are compared with remember: 31,250 blocks of 64, llm-d-router's default.
 const REMEMBERED: u64 = 31_250 * 64;
 
+/// How many pickers of ours serve the pool, each a part of the requests at random.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pickers {
+    /// At least one.
+    pub count: usize,
+    /// How old, in seconds, what they know of each other is at most; None when they tell each other nothing.
+    pub exchange: Option<f64>,
+}
+
+impl Pickers {
+    /// One.
+    pub const ONE: Self = Self { count: 1, exchange: None };
+}
+
 /// One run.
 #[derive(Clone, Debug)]
 pub struct Run<'a> {
@@ -33,6 +48,8 @@ pub struct Run<'a> {
     pub policy: Policy,
     /// Of what is random in the policy.
     pub seed: u64,
+    /// Among whom requests are shared, if we decide.
+    pub pickers: Pickers,
     /// Seconds at the start whose requests are not reported.
     pub warm_up: f64,
     /// First bytes are first tokens; otherwise response headers come ahead of them, as from vLLM.
@@ -51,7 +68,8 @@ impl<'a> Run<'a> {
     pub fn new(fleet: &'a Fleet, requests: &'a [Request], policy: Policy, seed: u64) -> Self {
         let (warm_up, first_bytes, kv_shown, change) = (0.0, true, true, None);
         let targets = Targets::of(fleet.policy());
-        Self { fleet, requests, policy, seed, warm_up, first_bytes, kv_shown, change, targets }
+        let pickers = Pickers::ONE;
+        Self { fleet, requests, policy, seed, pickers, warm_up, first_bytes, kv_shown, change, targets }
     }
 }
 
@@ -63,9 +81,19 @@ struct Bed<'a> {
     /// What each engine was sent. Ours has its own index of it.
     sent: Vec<Cache>,
     in_flight: Vec<usize>,
-    pool: Option<Arc<Pool>>,
+    /// None of ours when another policy decides.
+    pickers: Vec<Picker>,
+    exchange: Exchange,
+    /// Which picker is asked.
+    asked: fastrand::Rng,
     outcomes: Vec<Option<Outcome>>,
     served: Vec<Served>,
+    rng: fastrand::Rng,
+}
+
+/// One picker of ours.
+struct Picker {
+    pool: Arc<Pool>,
     rng: fastrand::Rng,
 }
 
@@ -80,6 +108,15 @@ pub fn run(run: &Run<'_>) -> Report {
         _ => None,
     };
     let engines: Vec<Engine> = run.fleet.speeds().iter().map(|speeds| Engine::new(*speeds)).collect();
+    let pools = seeds.map_or_else(Vec::new, |seeds| {
+        (0..run.pickers.count.max(1)).map(|_| run.fleet.pools(seeds, epoch)).collect::<Vec<_>>()
+    });
+    // The first one's draws are those of a picker that is alone.
+    let seed_of = |index: u64| run.seed.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let picker = |(index, pools): (u64, &Pools)| Picker {
+        pool: pools.only().expect("a fleet is one pool"),
+        rng: fastrand::Rng::with_seed(seed_of(index)),
+    };
     let mut bed = Bed {
         run,
         epoch,
@@ -87,7 +124,9 @@ pub fn run(run: &Run<'_>) -> Report {
         sent: vec![Cache::default(); engines.len()],
         in_flight: vec![0; engines.len()],
         engines,
-        pool: seeds.map(|seeds| run.fleet.pool(seeds, epoch)),
+        pickers: (0..).zip(&pools).map(picker).collect(),
+        exchange: Exchange::new(&pools, run.pickers.exchange, epoch),
+        asked: fastrand::Rng::with_seed(!run.seed),
         outcomes: (0..count).map(|_| None).collect(),
         served: vec![Served::default(); count],
         rng: fastrand::Rng::with_seed(run.seed),
@@ -113,7 +152,7 @@ impl Bed<'_> {
             if now == f64::INFINITY {
                 return;
             }
-            let now = now.min(scrape);
+            let now = now.min(scrape).min(self.exchange.next());
             if let Some((_, index, speeds)) = change.take_if(|(at, ..)| *at <= now) {
                 self.engines[index].become_like(speeds);
             }
@@ -123,7 +162,9 @@ impl Bed<'_> {
             for event in happened.drain(..) {
                 self.on(event);
             }
-            if scrape <= now {
+            if self.exchange.next() <= now {
+                self.exchange.advance(self.instant(now));
+            } else if scrape <= now {
                 self.scrape(now);
                 scrape += SCRAPE;
             } else if arrival <= now {
@@ -139,8 +180,8 @@ impl Bed<'_> {
             reading.kv_usage = reading.kv_usage.filter(|_| self.run.kv_shown);
         }
         let at = self.instant(now);
-        if let Some(pool) = &self.pool {
-            for (reading, endpoint) in self.readings.iter().zip(&pool.snapshot().endpoints) {
+        for picker in &self.pickers {
+            for (reading, endpoint) in self.readings.iter().zip(&picker.pool.snapshot().endpoints) {
                 endpoint.slot.store(reading.clone(), at);
             }
         }
@@ -201,7 +242,7 @@ impl Bed<'_> {
             self.served[id].refused = true;
             return;
         }
-        if self.pool.is_none() {
+        if self.pickers.is_empty() {
             self.sent[index].touch(&request.pieces);
             self.sent[index].evict(REMEMBERED);
         }
@@ -210,23 +251,26 @@ impl Bed<'_> {
     }
 
     fn ours(&mut self, id: usize, request: &Request) -> Option<usize> {
-        let pool = self.pool.as_ref().expect("our policies have a pool");
+        let asked = if self.pickers.len() > 1 { self.asked.usize(..self.pickers.len()) } else { 0 };
+        let Picker { pool, rng } = &mut self.pickers[asked];
         let now = self.epoch + Duration::from_secs_f64(request.at);
-        let noise = (ESTIMATE * normal(&mut self.rng)).exp();
+        let noise = (ESTIMATE * normal(rng)).exp();
         let prompt_tokens = (f64::from(request.prompt()) * noise) as u32;
         let chain = chain(&request.pieces);
+        let block_tokens = chain.block_tokens(prompt_tokens);
         let ask = Ask {
             model: "bed",
             prompt_tokens,
             stream: true,
             policy: Some(self.run.fleet.policy()),
             blocks: chain.blocks(),
-            block_tokens: chain.block_tokens(prompt_tokens),
+            block_tokens,
             ..Ask::default()
         };
-        let pick = pick(pool, &ask, now, &mut self.rng).ok()?;
+        let pick = pick(pool, &ask, now, rng).ok()?;
         let index = pool.peek().find(pick.endpoints[0]).expect("a pick is of the snapshot").0 as usize;
         let mut outcome = pick.outcome;
+        outcome.sent(Arc::new(chain.into_blocks()), block_tokens);
         if !self.run.first_bytes {
             outcome.first_byte(now + Duration::from_millis(3));
         }

@@ -21,7 +21,7 @@ const fn at_most(most: f64) -> Option<Aim> {
     Some(Aim::AtMost(most))
 }
 
-const DEFINITIONS: &[Definition; 13] = &[
+const DEFINITIONS: &[Definition; 20] = &[
     ("mixed_e2e_p50_ratio_50", "ratio", at_most(0.70), "an oracle of states and lengths"),
     ("mixed_e2e_p50_bound_50", "ratio", None, ""),
     ("mixed_worst_percentile_ratio", "ratio", at_most(1.0), "knowing the speeds"),
@@ -35,6 +35,13 @@ const DEFINITIONS: &[Definition; 13] = &[
     ("prefix_throughput_over_prefix_only", "ratio", None, ""),
     ("cost_dollars_ratio", "ratio", at_most(1.0), ""),
     ("cost_missed_points", "points", at_most(1.0), ""),
+    ("replicas_2_e2e_p50_ratio", "ratio", at_most(1.05), "two who tell each other nothing"),
+    ("replicas_2_e2e_p90_ratio", "ratio", at_most(1.05), "two who tell each other nothing"),
+    ("replicas_2_ttft_p90_ratio", "ratio", at_most(1.10), "two who tell each other nothing"),
+    ("replicas_2_hit_rate_ratio", "ratio", None, "two who tell each other nothing"),
+    ("replicas_2_prefix_ttft_p50_ratio", "ratio", at_most(1.05), "two who tell each other nothing"),
+    ("replicas_2_prefix_ttft_p90_ratio", "ratio", at_most(1.10), "two who tell each other nothing"),
+    ("replicas_2_burst_max_over_mean", "ratio", None, "one picker"),
 ];
 
 /// Measures them.

@@ -2,6 +2,8 @@
 //! `endpointPickerRef` names, and that Service.
 //!
 //! Pools that name one Service share its picker: a Service cannot tell for which pool it is asked.
+//!
+//! Its replicas find each other by a headless Service, named like the Deployment, and tell each other what they do.
 
 use std::collections::BTreeSet;
 
@@ -20,6 +22,8 @@ use crate::api::{InferencePool, NamespacedName};
 
 const EXT_PROC: u16 = 9002;
 const HEALTH: u16 = 9003;
+/// Where replicas tell each other what they do.
+const PEERS: u16 = 9004;
 /// Where it serves its admin interface.
 pub(crate) const ADMIN: u16 = 9090;
 /// Two, so that one may go while the other decides.
@@ -45,6 +49,7 @@ impl Picker<'_> {
         vec![
             pods::service_account(self.shared).into(),
             self.service().into(),
+            self.peers().into(),
             self.deployment().into(),
             pods::disruption_budget(self.shared).into(),
         ]
@@ -67,6 +72,29 @@ impl Picker<'_> {
                 type_: Some("ClusterIP".to_owned()),
                 selector: Some(self.shared.selector.clone()),
                 ports: Some(self.ports.iter().map(port).collect()),
+                ..ServiceSpec::default()
+            }),
+            ..Service::default()
+        }
+    }
+
+    /// Stands for all Pods, those that are not ready included: they have requests in flight until they end.
+    fn peers(&self) -> Service {
+        let port = ServicePort {
+            name: Some("peers".to_owned()),
+            port: PEERS.into(),
+            target_port: Some(IntOrString::Int(PEERS.into())),
+            protocol: Some("TCP".to_owned()),
+            ..ServicePort::default()
+        };
+        Service {
+            metadata: self.shared.meta(),
+            spec: Some(ServiceSpec {
+                type_: Some("ClusterIP".to_owned()),
+                cluster_ip: Some("None".to_owned()),
+                publish_not_ready_addresses: Some(true),
+                selector: Some(self.shared.selector.clone()),
+                ports: Some(vec![port]),
                 ..ServiceSpec::default()
             }),
             ..Service::default()
@@ -124,6 +152,7 @@ impl Picker<'_> {
             ports: Some(vec![
                 pods::container_port("ext-proc", EXT_PROC, "TCP"),
                 pods::container_port("health", HEALTH, "TCP"),
+                pods::container_port("peers", PEERS, "TCP"),
                 pods::container_port("metrics", ADMIN, "TCP"),
             ]),
             resources: Some(ResourceRequirements {
@@ -149,6 +178,7 @@ impl Picker<'_> {
             format!("--control-plane={scheme}://{}:{}", tier.host, tier.port),
             format!("--pools={}", pools.join(",")),
             format!("--secure-serving={}", self.secure),
+            format!("--peers={}.{}.svc:{PEERS}", self.shared.name, self.shared.namespace),
             "--log-format=json".to_owned(),
         ];
         args.extend(identity.into_iter().flat_map(|identity| identity.picker_args.clone()));

@@ -109,7 +109,7 @@ fn the_endpoint_that_served_holds_the_prompt_and_reports_are_believed() {
     let prompt = chain(b'x', 8_192);
     let mut first = pick(&pool, &asking(&prompt), now, &mut rng(1)).unwrap();
     let other = first.endpoints[1];
-    first.outcome.sent(prompt.blocks().to_vec(), 64.0);
+    first.outcome.sent(prompt.blocks().to_vec().into(), 64.0);
     first.outcome.served(other);
     drop(first);
     let held = |address| {

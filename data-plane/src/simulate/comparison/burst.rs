@@ -1,16 +1,18 @@
 //! How requests spread: a burst on equal endpoints, and a steady load on unequal ones.
 
-use super::super::{Fleet, Piece, Policy, Report, Request, Run, Seeds, Shape, Speeds, capacity, run, trace};
+use super::super::{
+    Fleet, Pickers, Piece, Policy, Report, Request, Run, Seeds, Shape, Speeds, capacity, run, trace,
+};
 use super::Line;
 
 const SEEDS: u64 = 6;
-const BURST: usize = 64;
-const EQUAL: usize = 8;
+pub(super) const BURST: usize = 64;
+pub(super) const EQUAL: usize = 8;
 const LOAD: f64 = 0.97;
 
 pub(super) fn lines() -> Vec<Line> {
     let worst = |of: &dyn Fn(u64) -> f64| (1..=SEEDS).map(of).fold(0.0, f64::max);
-    let burst = |policy| worst(&|seed| unevenness(policy, seed));
+    let burst = |policy| worst(&|seed| unevenness(policy, Pickers::ONE, seed));
     vec![
         Line::new(
             "burst_max_over_mean",
@@ -26,7 +28,7 @@ pub(super) fn lines() -> Vec<Line> {
     ]
 }
 
-fn unevenness(policy: Policy, seed: u64) -> f64 {
+pub(super) fn unevenness(policy: Policy, pickers: Pickers, seed: u64) -> f64 {
     let fleet = Fleet::of(&[("nvidia-h100-80gb", Speeds::H100); EQUAL], &[]);
     let mut rng = fastrand::Rng::with_seed(seed);
     let request = |id: u64| {
@@ -34,7 +36,7 @@ fn unevenness(policy: Policy, seed: u64) -> f64 {
         Request::new(1.0, vec![Piece::after(None, id, prompt)], id, 100)
     };
     let requests: Vec<Request> = (0..BURST as u64).map(request).collect();
-    let report = run(&Run::new(&fleet, &requests, policy, seed));
+    let report = run(&Run { pickers, ..Run::new(&fleet, &requests, policy, seed) });
     let most = report.picks.iter().max().copied().unwrap_or(0);
     most as f64 * EQUAL as f64 / BURST as f64
 }

@@ -6,6 +6,7 @@ mod burst;
 mod mixed;
 mod money;
 mod prefix;
+mod replicas;
 
 use std::fmt::Write as _;
 
@@ -38,7 +39,7 @@ impl Line {
 pub fn comparison() -> String {
     let (mixed, rest) = std::thread::scope(|scope| {
         let mixed = scope.spawn(mixed::lines);
-        let rest = [burst::lines(), prefix::lines(), money::lines()].concat();
+        let rest = [burst::lines(), prefix::lines(), money::lines(), replicas::lines()].concat();
         (mixed.join(), rest)
     });
     let mixed = mixed.unwrap_or_else(|panic| std::panic::resume_unwind(panic));

@@ -13,7 +13,7 @@ const RATE: f64 = 8.0;
 const KV: u64 = 160_000;
 
 pub(super) fn lines() -> Vec<Line> {
-    let fleet = Fleet::of(&[("nvidia-h100-80gb", Speeds { kv: KV, ..Speeds::H100 }); 8], &[]);
+    let fleet = fleet();
     let (mut hits, mut load_hits, mut prefix_hits) = (Mean::default(), Mean::default(), Mean::default());
     let [mut load_ttft, mut load_tokens, mut prefix_ttft, mut prefix_tokens] = [Mean::default(); 4];
     for seed in 1..=SEEDS {
@@ -65,7 +65,12 @@ pub(super) fn lines() -> Vec<Line> {
     ]
 }
 
-fn requests(seed: u64) -> Vec<Request> {
+/// Eight equal endpoints.
+pub(super) fn fleet() -> Fleet {
+    Fleet::of(&[("nvidia-h100-80gb", Speeds { kv: KV, ..Speeds::H100 }); 8], &[])
+}
+
+pub(super) fn requests(seed: u64) -> Vec<Request> {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut at = 0.0;
     let mut request = |id: u64| {
