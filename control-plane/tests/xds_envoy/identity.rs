@@ -34,7 +34,7 @@ fn own() -> NamespacedName {
 }
 
 fn owner() -> Owner {
-    Owner { api_version: "v1".into(), kind: "Gateway".into(), uid: "uid".into() }
+    Owner { api_version: "v1".into(), kind: "Gateway".into(), name: "pool".into(), uid: "uid".into() }
 }
 
 fn server_credentials(authority: &Authority) -> Credentials {
@@ -225,7 +225,7 @@ async fn a_managed_picker_is_verified() {
     let tasks = TaskSet::default();
     let (old, data) = authority(None);
     let service = |name| NamespacedName::new("ns", name);
-    let wanted = |name| Wanted::pool(&service("pool"), &service(name), owner());
+    let wanted = |name| Wanted::picker(&service(name), vec![owner()]);
     let right = picker(&tasks, &old.client(Timestamp::now(), &wanted("picker"))).await;
     let wrong = picker(&tasks, &old.client(Timestamp::now(), &wanted("other"))).await;
     let server = Server::start(0).await;
