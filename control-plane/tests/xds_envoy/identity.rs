@@ -196,7 +196,7 @@ fn snapshot(trust: &str, port: u16) -> Arc<control_plane::xds::Snapshot> {
     let service = NamespacedName::new("ns", "picker");
     let name = ir::ClusterName::picker(&service, 9002);
     let upstream = ir::Upstream::Picker(service, 9002, ir::PickerSecurity::TlsVerified);
-    let cluster = ir::Cluster { name: name.clone(), upstream, protocol: ir::Protocol::Http2 };
+    let cluster = ir::Cluster { name: name.clone(), upstream, protocol: ir::Protocol::Http2, tls: None };
     let gateway = ir::Gateway {
         name: gateway(),
         listeners: Vec::new(),

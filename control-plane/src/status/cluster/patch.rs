@@ -136,6 +136,7 @@ fn names(kind: Kind) -> (&'static str, &'static str) {
     match kind {
         Kind::GatewayClass => (group::GATEWAY, "gatewayclasses"),
         Kind::Gateway => (group::GATEWAY, "gateways"),
+        Kind::BackendTLSPolicy => (group::GATEWAY, "backendtlspolicies"),
         Kind::InferencePool => (group::INFERENCE, "inferencepools"),
         _ => (group::GATEWAY, "httproutes"),
     }
