@@ -41,6 +41,9 @@ const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "signalbox");
 /// cluster leave each other's Secrets alone.
 pub const ISSUED_BY: &str = "signalbox.dev/certificates-of";
 
+/// What has to be allowed, cluster-wide: API group, resource, verbs.
+pub const RIGHTS: (&str, &str, &[&str]) = ("", "secrets", &["get", "list", "create", "update", "delete"]);
+
 /// How often the authority is looked at.
 const REFRESH: Duration = Duration::from_secs(30);
 /// The same while there is none to serve with.
