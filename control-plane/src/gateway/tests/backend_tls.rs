@@ -138,8 +138,13 @@ fn what_does_not_resolve_is_never_sent_to() {
     let (absent, empty) = (reference("ConfigMap", "absent"), reference("ConfigMap", "empty"));
     let no_valid = "False/NoValidCACertificate";
     for (validation, accepted, resolved, says) in [
-        (refs(&[absent.clone()]), no_valid, "False/InvalidCACertificateRef", "absent does not exist"),
-        (refs(&[empty.clone()]), no_valid, "False/InvalidCACertificateRef", "no PEM certificate"),
+        (
+            refs(std::slice::from_ref(&absent)),
+            no_valid,
+            "False/InvalidCACertificateRef",
+            "absent does not exist",
+        ),
+        (refs(std::slice::from_ref(&empty)), no_valid, "False/InvalidCACertificateRef", "no PEM certificate"),
         (refs(&[reference("Secret", "ca")]), no_valid, "False/InvalidKind", "name a ConfigMap"),
         (
             "hostname: h, wellKnownCACertificates: x/y".into(),
