@@ -24,7 +24,7 @@ fn gateway(routes: usize, hosts: usize) -> (Gateway, Endpoints) {
     let mut endpoints = BTreeMap::new();
     let upstream =
         Upstream::Picker(NamespacedName::new("infra", "picker"), 9002, PickerSecurity::TlsUnverified);
-    let own = Cluster { name: picker.clone(), upstream, protocol: Protocol::Http2 };
+    let own = Cluster { name: picker.clone(), upstream, protocol: Protocol::Http2, tls: None };
     clusters.insert(picker.clone(), Arc::new(own));
     for i in 0..pools {
         let pool = pool(i);
@@ -38,6 +38,7 @@ fn gateway(routes: usize, hosts: usize) -> (Gateway, Endpoints) {
             name: name.clone(),
             upstream: Upstream::Pool(pool, Some(picker)),
             protocol: Protocol::Http1,
+            tls: None,
         };
         clusters.insert(name.clone(), Arc::new(cluster));
         endpoints.insert(name.clone(), Arc::new(set(name, i)));

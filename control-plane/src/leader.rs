@@ -30,6 +30,9 @@ use tokio_util::sync::CancellationToken;
 /// Name of the Lease.
 pub const LEASE: &str = "signalbox-leader";
 
+/// What has to be allowed in our own namespace: API group, resource, verbs.
+pub const RIGHTS: (&str, &str, &[&str]) = ("coordination.k8s.io", "leases", &["get", "create", "update"]);
+
 /// Between two looks at the Lease.
 const PERIOD: Duration = Duration::from_secs(1);
 /// A request that takes longer counts as failed.
@@ -101,9 +104,10 @@ impl Candidate {
     async fn step(&mut self) {
         let started = Instant::now().into_std();
         if let Err(error) = self.try_step(started).await {
-            let rule = forbidden(&error).then_some(
-                "{apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, create, update]}",
-            );
+            let (group, resource, verbs) = RIGHTS;
+            let rule = forbidden(&error).then(|| {
+                format!("{{apiGroups: [{group}], resources: [{resource}], verbs: [{}]}}", verbs.join(", "))
+            });
             tracing::warn!(
                 error = format!("{error:#}"),
                 missing_rule = rule,

@@ -27,7 +27,7 @@ fn config(identity: bool) -> InfraConfig {
         identity: identity.then(|| IdentityConfig {
             server_name: "signalbox.signalbox-system.svc".to_owned(),
             gateway_secret: |gateway| format!("{}-identity", gateway.name),
-            picker_secret: |pool| format!("{}-picker-identity", pool.name),
+            picker_secret: |service| format!("{}-identity", service.name),
             picker_args: vec!["--identity-dir=/etc/signalbox/identity".to_owned()],
         }),
     }
@@ -86,6 +86,11 @@ fn compare(case: &str) {
 #[test]
 fn the_guide() {
     compare("guide");
+}
+
+#[test]
+fn pools_share_a_picker() {
+    compare("shared-picker");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use control_plane::{
     api::NamespacedName,
     identity::{
-        Identity, Owner, Wanted, keys, secret_name,
+        Owner, Wanted, keys, secret_name,
         secrets::{AUTHORITY, Outcome, Secrets},
     },
 };
@@ -30,7 +30,12 @@ async fn owner(client: &Client, namespace: &str, name: &str) -> Owner {
     let api = Api::<ConfigMap>::namespaced(client.clone(), namespace);
     let made =
         api.create(&PostParams::default(), &ConfigMap { metadata, ..ConfigMap::default() }).await.unwrap();
-    Owner { api_version: "v1".into(), kind: "ConfigMap".into(), uid: made.meta().uid.clone().unwrap() }
+    Owner {
+        api_version: "v1".into(),
+        kind: "ConfigMap".into(),
+        name: name.into(),
+        uid: made.meta().uid.clone().unwrap(),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -58,7 +63,7 @@ async fn certificates_are_kept_in_secrets() {
     let gone = wanted("gone", owner(&client, &user, "gone").await);
     let foreign = wanted("foreign", owner(&client, &user, "foreign").await);
     let secrets = Api::<Secret>::namespaced(client.clone(), &user);
-    let name = |w: &Wanted| secret_name(&w.identity);
+    let name = |w: &Wanted| secret_name(&w.holder);
     let metadata = ObjectMeta { name: Some(name(&foreign)), ..ObjectMeta::default() };
     secrets.create(&PostParams::default(), &Secret { metadata, ..Secret::default() }).await.unwrap();
 
@@ -67,8 +72,7 @@ async fn certificates_are_kept_in_secrets() {
     assert_eq!(done, Outcome { written: 2, deleted: 0, failed: 1 });
     let made = secrets.get(&name(&kept)).await.unwrap();
     assert_eq!(made.type_.as_deref(), Some("kubernetes.io/tls"));
-    assert_eq!(made.metadata.owner_references.as_ref().unwrap()[0].uid, kept.owner.uid);
-    assert_eq!(Identity::parse(&kept.identity.to_string()), Some(kept.identity.clone()));
+    assert_eq!(made.metadata.owner_references.as_ref().unwrap()[0].uid, kept.owners[0].uid);
     assert!(secrets.get(&name(&foreign)).await.unwrap().data.is_none());
 
     // Again: nothing. Two thirds of 90 days later: renewed. Without the others: deleted, what is not ours stays.

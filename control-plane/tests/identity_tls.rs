@@ -67,13 +67,14 @@ impl Ca {
     }
 
     fn gateway(&self, name: &str) -> Leaf {
-        self.authority.client(Timestamp::now(), &Wanted::gateway(&NamespacedName::new("ns", name), owner()))
+        self.authority
+            .client(Timestamp::now(), &Wanted::gateway(&NamespacedName::new("ns", name), owner(name)))
     }
 
     fn pool(&self, name: &str) -> Leaf {
         let service = NamespacedName::new("ns", "picker");
-        self.authority
-            .client(Timestamp::now(), &Wanted::pool(&NamespacedName::new("ns", name), &service, owner()))
+        let wanted = Wanted::picker(&service, vec![owner(name)]);
+        self.authority.client(Timestamp::now(), &wanted)
     }
 }
 
@@ -81,8 +82,8 @@ fn own() -> NamespacedName {
     NamespacedName::new("system", "signalbox")
 }
 
-fn owner() -> Owner {
-    Owner { api_version: "v1".into(), kind: "Gateway".into(), uid: "uid".into() }
+fn owner(name: &str) -> Owner {
+    Owner { api_version: "v1".into(), kind: "Gateway".into(), name: name.into(), uid: "uid".into() }
 }
 
 struct Server {
@@ -224,7 +225,7 @@ async fn strangers_are_refused() {
     refused(server.ads, ca.trust(), Some(&Ca::new().gateway("gw"))).await;
     // Over since yesterday.
     let past = Timestamp::now() - SignedDuration::from_hours(91 * 24);
-    let wanted = Wanted::gateway(&NamespacedName::new("ns", "gw"), owner());
+    let wanted = Wanted::gateway(&NamespacedName::new("ns", "gw"), owner("gw"));
     refused(server.ads, ca.trust(), Some(&ca.authority.client(past, &wanted))).await;
     assert_eq!(server.tls.metrics().handshakes("failed"), 3);
     // The client does not believe another control plane, either.

@@ -335,10 +335,15 @@ async fn follow(replica: &Replica, credentials: &Credentials) -> Result<FollowRe
 async fn envoys_and_pickers_are_refused() {
     let authority = authority();
     let replica = Replica::start("follower", own(), &server(&authority)).await;
-    let owner = || Owner { api_version: "v1".into(), kind: "Gateway".into(), uid: "uid".into() };
+    let owner = || Owner {
+        api_version: "v1".into(),
+        kind: "Gateway".into(),
+        name: "signalbox".into(),
+        uid: "uid".into(),
+    };
     let envoy = Wanted::gateway(&own(), owner());
     // A picker whose Service would have the control plane's name.
-    let picker = Wanted::pool(&own(), &own(), owner());
+    let picker = Wanted::picker(&own(), vec![owner()]);
     assert_eq!(picker.dns_names, [HOST]);
     for wanted in [envoy, picker] {
         let leaf = authority.client(Timestamp::now(), &wanted);

@@ -7,12 +7,24 @@ set -euo pipefail
 . "$(dirname "$0")/settings.sh"
 
 if [ -z "${IN_CLUSTER:-}" ]; then
-  mapfile -t archives < <("$ROOT/deploy/images/build.sh")
+  # Apart from mapfile, which takes no notice of a failure.
+  archives=$("$ROOT/deploy/images/build.sh")
+  mapfile -t archives <<<"$archives"
   IN_CLUSTER=1 exec "$HERE/in.sh" "$0" "${archives[@]}" -- "$@"
 fi
 archives=()
 while [ "$1" != -- ]; do archives+=("$1"); shift; done
 shift
+
+# The cluster ends with this script: what there is to see, it shows.
+explain() {
+  set +e
+  say "the demo failed; what there is:"
+  kubectl get pods,gateways,httproutes,inferencepools -A -o wide
+  kubectl get events -A --sort-by=.lastTimestamp | tail -n 20
+  kubectl -n signalbox-system logs -l app.kubernetes.io/component=control-plane --tail=20 --prefix
+} >&2
+trap explain ERR
 
 step() { printf '%5.1f s  %s\n' "$(($(date +%s%N) / 100000000 - began))e-1" "$*"; }
 began=$(($(date +%s%N) / 100000000))
@@ -30,7 +42,7 @@ IP=$(kubectl get gateway/inference-gateway -o jsonpath='{.status.addresses[0].va
 step "the Gateway is programmed, its address is $IP"
 deadline=$((SECONDS + 120))
 until curl -sf -m 5 -o /dev/null "$IP:$PORT/v1/completions" -H 'Content-Type: application/json' -d '{"model": "chatbot", "prompt": "hello", "max_tokens": 1}'; do
-  [ $SECONDS -lt $deadline ] || die "no answer within 120 s: see kubectl get pods,gateways,httproutes,inferencepools -A"
+  [ $SECONDS -lt $deadline ] || { explain; die "no answer within 120 s"; }
   sleep 0.2
 done
 step "the first request is answered"

@@ -17,7 +17,9 @@ if [ -z "${IN_CLUSTER:-}" ]; then
   modules=(conformance)
   if [ "$suite" = inference ]; then modules+=(inference); fi
   bin=$("$HERE/build.sh" "${modules[@]}")
-  mapfile -t archives < <("$ROOT/deploy/images/build.sh")
+  # Apart from mapfile, which takes no notice of a failure.
+  archives=$("$ROOT/deploy/images/build.sh")
+  mapfile -t archives <<<"$archives"
   if [ "$suite" = inference ]; then mapfile -t -O "${#archives[@]}" archives < <("$CONFORMANCE/images.sh" "$bin"); fi
   IN_CLUSTER=$bin exec "$HERE/in.sh" "$0" "$suite" "${archives[@]}" -- "$@"
 fi

@@ -5,6 +5,7 @@
 //! sources report them (see `source`). Defaults are those of the CRDs.
 
 mod backend_ref;
+mod backend_tls_policy;
 mod condition;
 mod config_map;
 mod endpoint_slice;
@@ -28,6 +29,9 @@ mod secret;
 mod service;
 
 pub use backend_ref::{BackendRef, HttpBackendRef};
+pub use backend_tls_policy::{
+    BackendTLSPolicy, BackendTLSPolicySpec, BackendTLSValidation, PolicyTarget, SubjectAltName,
+};
 pub use condition::ConditionStatus;
 pub use config_map::ConfigMap;
 pub use endpoint_slice::{EndpointSlice, SliceConditions, SliceEndpoint, SlicePort};

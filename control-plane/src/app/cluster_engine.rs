@@ -22,10 +22,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{steady::Steady, tell::tell, tiers::Tiers};
 use crate::{
-    api::{NamespacedName, Object as _},
+    api::{InferencePool, NamespacedName, ObjectMeta},
     gateway::ir::{ClusterName, EndpointState},
-    identity::Wanted,
+    identity::{self, Wanted},
     infra::cluster::{self, Desired, InfraConfig, InfraState, Owner, States},
+    infra::desired::managed_pickers,
     replicas::{self, Known},
     source::{Batch, cluster::SourceState},
     status::{self, ClassFacts, Facts, FleetProblem, Inputs, PickerState, cluster::StatusWriter, overview},
@@ -146,18 +147,17 @@ impl ClusterEngine {
             .keys()
             .filter_map(|owner| match owner {
                 Owner::Gateway(name) => {
-                    let uid = world.gateways.get(name)?.metadata.uid.clone();
-                    Some(Wanted::gateway(name, owner_of("gateway.networking.k8s.io/v1", "Gateway", uid)))
+                    let meta = &world.gateways.get(name)?.metadata;
+                    Some(Wanted::gateway(name, owner_of("gateway.networking.k8s.io/v1", "Gateway", meta)))
                 }
                 Owner::Picker(_) => None,
             })
             .collect();
-        for (name, pool) in &world.pools {
-            if let Some((service, _)) = crate::infra::desired::managed_picker(pool) {
-                let owner =
-                    owner_of("inference.networking.k8s.io/v1", "InferencePool", pool.meta().uid.clone());
-                wanted.push(Wanted::pool(name, &service, owner));
-            }
+        for (service, pools) in managed_pickers(world) {
+            let owner = |pool: &&InferencePool| {
+                owner_of("inference.networking.k8s.io/v1", "InferencePool", &pool.metadata)
+            };
+            wanted.push(Wanted::picker(&service, pools.iter().map(owner).collect()));
         }
         wanted
     }
@@ -261,6 +261,7 @@ impl ClusterEngine {
     }
 }
 
-fn owner_of(api_version: &str, kind: &str, uid: String) -> crate::identity::Owner {
-    crate::identity::Owner { api_version: api_version.into(), kind: kind.into(), uid }
+fn owner_of(api_version: &str, kind: &str, meta: &ObjectMeta) -> identity::Owner {
+    let (name, uid) = (meta.name.clone(), meta.uid.clone());
+    identity::Owner { api_version: api_version.into(), kind: kind.into(), name, uid }
 }

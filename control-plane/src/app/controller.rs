@@ -91,10 +91,8 @@ impl ControllerConfig {
             endpoint_removal_seconds: self.endpoint_removal_seconds,
             identity: Some(IdentityConfig {
                 server_name: self.dns_names().swap_remove(0),
-                gateway_secret: |gateway| {
-                    identity::secret_name(&identity::Identity::Gateway(gateway.clone()))
-                },
-                picker_secret: |pool| identity::secret_name(&identity::Identity::Pool(pool.clone())),
+                gateway_secret: |gateway| identity::secret_name(&identity::Holder::Gateway(gateway.clone())),
+                picker_secret: |service| identity::secret_name(&identity::Holder::Picker(service.clone())),
                 picker_args: vec![
                     format!("--control-plane-tls-dir={IDENTITY_DIR}"),
                     format!("--tls-dir={IDENTITY_DIR}"),

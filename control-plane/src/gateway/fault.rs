@@ -53,6 +53,12 @@ impl Fault {
         Self { reason: None, message, refusal }
     }
 
+    /// How the backend is verified cannot be known; the policy's conditions say so, the route's do not.
+    pub(super) fn unverifiable(message: String) -> Self {
+        let text = "The BackendTLSPolicy of this route's backend is not usable.";
+        Self { reason: None, message, refusal: refusal("invalid_backend_tls_policy", text) }
+    }
+
     fn new(reason: &'static str, message: String, word: &str, text: &str) -> Self {
         Self { reason: Some(reason), message, refusal: refusal(word, text) }
     }

@@ -1,22 +1,23 @@
 //! Work kept from one resolution of a Gateway to the next.
 //!
-//! What a route compiles to depends on the route and on Services, InferencePools and ReferenceGrants. While those
-//! three are the same maps, a route that is the same object keeps its compiled form, and so its `Arc`s: unchanged
+//! What a route compiles to depends on the route and on Services, InferencePools, ReferenceGrants, BackendTLSPolicies
+//! and the ConfigMaps that these name. While those are the same objects, a route that is the same object keeps its compiled form, and so its `Arc`s: unchanged
 //! routes of two resolutions are equal by pointer. Pods, EndpointSlices and status do not touch this.
 //!
 //! ```text
-//! same Services, pools, grants? ── no ──▶ forget everything
+//! same Services, pools, grants, policies? ── no ──▶ forget everything
 //!              └── yes ──▶ same Arc<HttpRoute>? ── yes ──▶ same Arc<CompiledRoute>
 //! ```
 
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
+    backend_tls,
     certificate::Certificates,
     route::{Backends, CompiledRoute, Found, compile},
 };
 use crate::{
-    api::{HttpRoute, InferencePool, ReferenceGrant, Service},
+    api::{BackendTLSPolicy, ConfigMap, HttpRoute, InferencePool, ReferenceGrant, Service},
     world::{Objects, World},
 };
 
@@ -41,6 +42,8 @@ struct Inputs {
     services: Objects<Service>,
     pools: Objects<InferencePool>,
     grants: Objects<ReferenceGrant>,
+    policies: Objects<BackendTLSPolicy>,
+    bundles: Objects<ConfigMap>,
 }
 
 impl Memo {
@@ -76,6 +79,8 @@ impl Inputs {
             services: world.services.clone(),
             pools: world.pools.clone(),
             grants: world.reference_grants.clone(),
+            policies: world.backend_tls_policies.clone(),
+            bundles: backend_tls::bundles(world),
         }
     }
 
@@ -85,6 +90,8 @@ impl Inputs {
         same(&self.services, &world.services)
             && same(&self.pools, &world.pools)
             && same(&self.grants, &world.reference_grants)
+            && same(&self.policies, &world.backend_tls_policies)
+            && same(&self.bundles, &backend_tls::bundles(world))
     }
 }
 

@@ -13,6 +13,7 @@
 
 mod accelerator;
 mod attach;
+mod backend_tls;
 mod base_models;
 mod certificate;
 mod class;

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `signalbox.dev/picker: managed` | our infrastructure runs the picker; it is asked with buffered bodies, and verified where we issue certificates |
 //! | `signalbox.dev/picker-mode: buffered` | a picker that somebody else runs is ours too: buffered bodies |
-//! | `signalbox.dev/picker-tls: "false"` | the picker serves cleartext gRPC; TLS without verification otherwise |
+//! | `signalbox.dev/picker-tls: "false"` | the picker serves cleartext gRPC; TLS without verification otherwise; a BackendTLSPolicy for its Service says more (see `backend_tls`) |
 //!
 //! ```text
 //! endpointPickerRef ─┬─ absent ─────────────▶ plain load balancing
@@ -15,9 +15,9 @@
 //! ```
 
 use super::{
-    condition,
+    backend_tls, condition,
     fault::Fault,
-    ir::{Cluster, ClusterName, Picker, PickerMode, PickerSecurity, Protocol, Upstream},
+    ir::{BackendTls, Cluster, ClusterName, Picker, PickerMode, PickerSecurity, Protocol, Upstream},
     report::{Conditions, PoolReport},
     service,
 };
@@ -75,14 +75,14 @@ pub(super) fn resolve(world: &World, pool: &InferencePool) -> ResolvedPool {
     };
     let cluster = protocol.and_then(|protocol| {
         let upstream = Upstream::Pool(key.clone(), picker?);
-        Ok(Cluster { name: ClusterName::pool(&key), upstream, protocol })
+        Ok(Cluster { name: ClusterName::pool(&key), upstream, protocol, tls: None })
     });
     let resolved = match &found {
         Ok(Some((_, Cluster { upstream: Upstream::Picker(service, port, _), .. }))) => {
             Ok(format!("endpoint picker is Service {service}, port {port}"))
         }
         Ok(Some((picker, _))) => Ok(format!("endpoint picker is {}", picker.cluster)),
-        Ok(None) if pool.metadata.annotations.get(PICKER).is_some_and(|v| v == "managed") => Ok(format!(
+        Ok(None) if is_managed(pool) => Ok(format!(
             "spec.endpointPickerRef: absent, so endpoints are chosen by plain load balancing although {PICKER} is \
              managed; name the picker's Service"
         )),
@@ -132,7 +132,7 @@ fn by_reference(
         );
     };
     let annotation = |name: &str| pool.metadata.annotations.get(name).map(String::as_str);
-    let managed = annotation(PICKER) == Some("managed");
+    let managed = is_managed(pool);
     let key = NamespacedName::new(&pool.metadata.namespace, &reference.name);
     let Some(found) = world.services.get(&key) else {
         let remedy = match managed {
@@ -149,15 +149,22 @@ fn by_reference(
              endpoints"
         ));
     }
-    if service::tcp_port(found, port).is_none() {
+    let Some(found) = service::tcp_port(found, port) else {
         let ports: Vec<String> = found.spec.ports.iter().map(|p| p.port.to_string()).collect();
         return Err(format!(
             "spec.endpointPickerRef.port: Service {key} has no port {port} (it has {}); name a port of the Service, not \
              of its Pods",
             ports.join(", ")
         ));
-    }
+    };
+    let tls = match managed {
+        true => Ok(None),
+        false => backend_tls::of_port(world, &key, found).transpose(),
+    };
+    let tls =
+        tls.map_err(|why| format!("spec.endpointPickerRef: Service {key} cannot be verified: {why}"))?;
     let security = match speaks_tls_to_picker(pool) {
+        _ if tls.is_some() => PickerSecurity::TlsByPolicy,
         false => PickerSecurity::Cleartext,
         true if managed => PickerSecurity::TlsVerified,
         true => PickerSecurity::TlsUnverified,
@@ -166,11 +173,16 @@ fn by_reference(
         true => PickerMode::Buffered,
         false => PickerMode::FullDuplex,
     };
-    let cluster = picker_cluster(&key, port, security);
+    let cluster = picker_cluster(&key, port, security, tls);
     Ok((Picker { cluster: cluster.name.clone(), failure_mode: failure_mode(reference), mode }, cluster))
 }
 
-/// Whether Envoys speak TLS to the pool's picker.
+/// Whether our infrastructure runs the pool's picker.
+pub(super) fn is_managed(pool: &InferencePool) -> bool {
+    pool.metadata.annotations.get(PICKER).is_some_and(|value| value == "managed")
+}
+
+/// Whether Envoys speak TLS to the pool's picker, as far as the pool says.
 pub fn speaks_tls_to_picker(pool: &InferencePool) -> bool {
     pool.metadata.annotations.get(PICKER_TLS).is_none_or(|value| value != "false")
 }
@@ -196,10 +208,16 @@ fn failure_mode(reference: &EndpointPickerRef) -> FailureMode {
     }
 }
 
-fn picker_cluster(service: &NamespacedName, port: u16, security: PickerSecurity) -> Cluster {
+fn picker_cluster(
+    service: &NamespacedName,
+    port: u16,
+    security: PickerSecurity,
+    tls: Option<BackendTls>,
+) -> Cluster {
     Cluster {
         name: ClusterName::picker(service, port),
         upstream: Upstream::Picker(service.clone(), port, security),
         protocol: Protocol::Http2,
+        tls,
     }
 }

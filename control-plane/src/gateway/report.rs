@@ -31,6 +31,8 @@ pub struct Reports {
     pub routes: BTreeMap<NamespacedName, Vec<RouteParentReport>>,
     /// InferencePools that a route of the Gateway refers to.
     pub pools: BTreeMap<NamespacedName, PoolReport>,
+    /// BackendTLSPolicies with a target that a route of the Gateway, or a pool of one, refers to.
+    pub policies: BTreeMap<NamespacedName, PolicyReport>,
 }
 
 /// What was found out about a GatewayClass that names our controller.
@@ -74,6 +76,15 @@ pub struct RouteParentReport {
     /// The parentRef as the route has it.
     pub parent: ParentRef,
     /// Generation of the route that was looked at.
+    pub generation: i64,
+    /// Conditions.
+    pub conditions: Conditions,
+}
+
+/// What was found out about a policy with this Gateway as ancestor.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicyReport {
+    /// Generation of the policy that was looked at.
     pub generation: i64,
     /// Conditions.
     pub conditions: Conditions,

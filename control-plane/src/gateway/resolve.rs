@@ -8,6 +8,7 @@ use std::{
 use super::{
     Memo, Options,
     attach::{Attacher, Attachment},
+    backend_tls,
     base_models::base_models,
     certificate,
     class::is_ours,
@@ -96,6 +97,7 @@ pub fn resolve_again(
     let reports = Reports {
         gateway: status::gateway(object, refusal, &listeners, &attached(&routes)),
         pools: pools(&routes, found),
+        policies: backend_tls::reports(world, gateway),
         routes: routes.iter().map(RouteOf::reports).collect(),
     };
     Some(Resolved { ir, reports })

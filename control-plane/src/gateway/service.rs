@@ -1,6 +1,7 @@
 //! Decides what a reference to a port of a Service means.
 
 use super::{
+    backend_tls,
     fault::Fault,
     ir::{Cluster, ClusterName, Protocol, Upstream},
 };
@@ -33,16 +34,18 @@ pub(super) fn cluster(world: &World, key: &NamespacedName, port: Option<u16>) ->
             offered(service)
         )));
     };
-    let protocol = protocol(found).map_err(|word| {
+    let tls = backend_tls::of_port(world, key, found).transpose().map_err(Fault::unverifiable)?;
+    let protocol = protocol(found, tls.is_some()).map_err(|word| {
         Fault::unsupported_protocol(format!(
             "Service {key} port {port} has appProtocol {word}, which is not spoken to backends; use \
-             kubernetes.io/h2c, kubernetes.io/ws or http"
+             kubernetes.io/h2c, kubernetes.io/ws or http, or add a BackendTLSPolicy for the Service"
         ))
     })?;
     Ok(Cluster {
         name: ClusterName::service(key, port),
         upstream: Upstream::Service(key.clone(), port),
         protocol,
+        tls,
     })
 }
 
@@ -52,15 +55,18 @@ pub(super) fn tcp_port(service: &Service, port: u16) -> Option<&ServicePort> {
 }
 
 /// What a Service's port speaks (GEP-1911). The error is the word for a protocol that is known and not served;
-/// words that nobody specified say nothing against HTTP/1.1.
-fn protocol(port: &ServicePort) -> Result<Protocol, &str> {
+/// words that nobody specified say nothing against HTTP/1.1. Words for TLS are served where it is known how to verify.
+fn protocol(port: &ServicePort, tls: bool) -> Result<Protocol, &str> {
     match &port.app_protocol {
         None => Ok(Protocol::Http1),
         Some(AppProtocol::H2c) => Ok(Protocol::Http2),
         Some(AppProtocol::Ws) => Ok(Protocol::WebSocket),
+        Some(AppProtocol::Wss) if tls => Ok(Protocol::WebSocket),
         Some(AppProtocol::Wss) => Err("kubernetes.io/wss"),
         Some(AppProtocol::Other(word)) => match word.to_ascii_lowercase().as_str() {
             "h2c" | "http2" | "grpc" => Ok(Protocol::Http2),
+            "https" | "tls" if tls => Ok(Protocol::Http1),
+            "grpcs" if tls => Ok(Protocol::Http2),
             "https" | "tls" | "grpcs" | "udp" => Err(word),
             _ => Ok(Protocol::Http1),
         },

@@ -11,7 +11,10 @@
 //! The Secret holds `tls.crt`, `tls.key` (what signs), `next.crt`, `next.key` (what is prepared) and `ca.crt` (all that
 //! is trusted). A leaf lives 90 days, less than what is left of an authority that signs: none outlives its authority.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
@@ -19,7 +22,7 @@ use rcgen::{
     KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
 };
 
-use super::{Certificate, Identity, Lifetime, Trust, Wanted, certificate::chain};
+use super::{Certificate, Holder, Identity, Lifetime, Trust, Wanted, certificate::chain};
 use crate::api::NamespacedName;
 
 /// The data of a Secret.
@@ -202,26 +205,26 @@ impl Authority {
     /// other's clients with it.
     pub fn server(&self, now: Timestamp, own: &NamespacedName, dns_names: &[String]) -> Leaf {
         use ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
-        let uri = Identity::ControlPlane(own.clone()).to_string();
-        self.sign(now, "signalbox", Some(uri), dns_names, &[ServerAuth, ClientAuth])
+        let identities = BTreeSet::from([Identity::ControlPlane(own.clone())]);
+        self.sign(now, "signalbox", &identities, dns_names, &[ServerAuth, ClientAuth])
     }
 
     /// Signs a certificate for an Envoy or a picker. Pickers also serve with it.
     pub fn client(&self, now: Timestamp, wanted: &Wanted) -> Leaf {
         use ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
-        let usages: &[_] = match &wanted.identity {
-            Identity::Gateway(_) => &[ClientAuth],
-            Identity::Pool(_) | Identity::ControlPlane(_) => &[ClientAuth, ServerAuth],
+        let usages: &[_] = match &wanted.holder {
+            Holder::Gateway(_) => &[ClientAuth],
+            Holder::Picker(_) => &[ClientAuth, ServerAuth],
         };
-        let uri = wanted.identity.to_string();
-        self.sign(now, &super::secret_name(&wanted.identity), Some(uri), &wanted.dns_names, usages)
+        let name = super::secret_name(&wanted.holder);
+        self.sign(now, &name, &wanted.identities, &wanted.dns_names, usages)
     }
 
     fn sign(
         &self,
         now: Timestamp,
         name: &str,
-        uri: Option<String>,
+        identities: &BTreeSet<Identity>,
         dns_names: &[String],
         usages: &[ExtendedKeyUsagePurpose],
     ) -> Leaf {
@@ -231,7 +234,8 @@ impl Authority {
         let text = |text: String| text.try_into().expect("names of Kubernetes objects are ASCII");
         params.subject_alt_names =
             dns_names.iter().map(|name| SanType::DnsName(text(name.clone()))).collect();
-        params.subject_alt_names.extend(uri.map(|uri| SanType::URI(text(uri))));
+        let uris = identities.iter().map(|identity| SanType::URI(text(identity.to_string())));
+        params.subject_alt_names.extend(uris);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = usages.to_vec();
         params.use_authority_key_identifier_extension = true;

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Identity, Peer};
+use super::{Holder, Identity, Peer};
 use crate::api::NamespacedName;
 
 /// Why a client is refused: says what it holds, what it asked for, and what to do.
@@ -26,7 +26,7 @@ pub fn may_follow(peer: &Peer, gateway: &NamespacedName) -> Result<(), Denied> {
     Err(Denied(format!(
         "node.cluster asks for Gateway {gateway}, but the client certificate is for {}; mount the Secret {} of namespace {}",
         holders(peer),
-        super::secret_name(&Identity::Gateway(gateway.clone())),
+        super::secret_name(&Holder::Gateway(gateway.clone())),
         gateway.namespace,
     )))
 }
@@ -47,13 +47,12 @@ pub fn pools_of(peer: &Peer, asked: &BTreeSet<NamespacedName>) -> Result<BTreeSe
     let foreign = asked.iter().find(|pool| !own.contains(pool));
     match foreign {
         Some(pool) => Err(Denied(format!(
-            "InferencePool {pool} is asked for, but the client certificate is for {}; mount the Secret {} of namespace {}",
+            "InferencePool {pool} is asked for, but the client certificate is for {}; mount the Secret signalbox-picker-SERVICE of namespace {}, where the pool's endpointPickerRef names the SERVICE",
             holders(peer),
-            super::secret_name(&Identity::Pool(pool.clone())),
             pool.namespace,
         ))),
         None if own.is_empty() => Err(Denied(format!(
-            "pools are asked for, but the client certificate is for {}; mount the Secret of an InferencePool",
+            "pools are asked for, but the client certificate is for {}; mount the Secret of a managed picker",
             holders(peer)
         ))),
         None if asked.is_empty() => Ok(own),

@@ -30,5 +30,5 @@ pub use peer::Peer;
 pub use plan::{LeafReason, Observed, Plan, Step, Write, plan};
 
 pub use server::{Credentials, Incoming, ServerTls, Verified, accept};
-pub use subject::{Identity, Owner, Wanted, secret_name};
+pub use subject::{Holder, Identity, Owner, Wanted, secret_name};
 pub use trust::Trust;

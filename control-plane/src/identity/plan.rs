@@ -20,8 +20,8 @@ use crate::api::NamespacedName;
 pub struct Observed {
     /// Whether it carries our label.
     pub ours: bool,
-    /// Uid of its owner, when it has one.
-    pub owner: Option<String>,
+    /// Uids of its owners, in their order.
+    pub owners: Vec<String>,
     /// Its data.
     pub data: Data,
     /// Its version, for a write that must not overwrite a newer one.
@@ -158,10 +158,12 @@ fn fault(now: Timestamp, authority: &Authority, wanted: &Wanted, observed: &Obse
     let mut dns_names = wanted.dns_names.clone();
     dns_names.sort();
     let lifetime = facts.lifetime;
-    if observed.owner.as_deref() != Some(&wanted.owner.uid) {
-        Some(LeafReason::OtherOwner)
-    } else if facts.uris != [wanted.identity.to_string()] || facts.dns_names != dns_names {
+    let mut uris: Vec<_> = wanted.identities.iter().map(ToString::to_string).collect();
+    uris.sort();
+    if facts.uris != uris || facts.dns_names != dns_names {
         Some(LeafReason::Renamed)
+    } else if !wanted.owners.iter().map(|owner| &owner.uid).eq(&observed.owners) {
+        Some(LeafReason::OtherOwner)
     } else if now + SKEW < lifetime.not_before {
         Some(LeafReason::NotYetValid)
     } else if lifetime.is_over(now) {

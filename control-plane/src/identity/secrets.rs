@@ -28,7 +28,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Advance, Authority, Credentials, Data, Leaf, Observed, ServerTls, Wanted, Write, advance, keys, plan,
+    Advance, Authority, Credentials, Data, Leaf, Observed, Owner, ServerTls, Wanted, Write, advance, keys,
+    plan,
 };
 use crate::api::NamespacedName;
 
@@ -39,6 +40,9 @@ const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "signalbox");
 /// Label of Secrets with certificates; its value is the control plane's namespace, so that two installations in a
 /// cluster leave each other's Secrets alone.
 pub const ISSUED_BY: &str = "signalbox.dev/certificates-of";
+
+/// What has to be allowed, cluster-wide: API group, resource, verbs.
+pub const RIGHTS: (&str, &str, &[&str]) = ("", "secrets", &["get", "list", "create", "update", "delete"]);
 
 /// How often the authority is looked at.
 const REFRESH: Duration = Duration::from_secs(30);
@@ -288,9 +292,9 @@ impl Secrets {
                 metadata.namespace.unwrap_or_default(),
                 metadata.name.unwrap_or_default(),
             );
-            let owner = metadata.owner_references.into_iter().flatten().next().map(|owner| owner.uid);
+            let owners = metadata.owner_references.into_iter().flatten().map(|owner| owner.uid).collect();
             let data = data_of(secret);
-            (name, Observed { ours: true, owner, data, resource_version: metadata.resource_version })
+            (name, Observed { ours: true, owners, data, resource_version: metadata.resource_version })
         });
         Ok(observed.collect())
     }
@@ -304,11 +308,11 @@ impl Secrets {
         held: Option<&Observed>,
     ) -> Result<bool, kube::Error> {
         let Write { secret: place, wanted, step } = write;
-        let owner = OwnerReference {
-            api_version: wanted.owner.api_version.clone(),
-            kind: wanted.owner.kind.clone(),
-            name: wanted.identity.object().name.clone(),
-            uid: wanted.owner.uid.clone(),
+        let reference = |owner: &Owner| OwnerReference {
+            api_version: owner.api_version.clone(),
+            kind: owner.kind.clone(),
+            name: owner.name.clone(),
+            uid: owner.uid.clone(),
             ..OwnerReference::default()
         };
         let metadata = ObjectMeta {
@@ -316,13 +320,13 @@ impl Secrets {
             namespace: Some(place.namespace.clone()),
             resource_version: held.and_then(|held| held.resource_version.clone()),
             labels: Some(labels(&[MANAGED_BY, (ISSUED_BY, &self.namespace)])),
-            owner_references: Some(vec![owner]),
+            owner_references: Some(wanted.owners.iter().map(reference).collect()),
             ..ObjectMeta::default()
         };
         let data = write.data(now, authority, held.map(|held| &held.data));
         let written = put(&self.api(&place.namespace), secret(metadata, data)).await?;
         if written {
-            tracing::info!(secret = %place, identity = %wanted.identity, ?step, "a certificate was written");
+            tracing::info!(secret = %place, ?step, "a certificate was written");
         } else {
             tracing::warn!(
                 secret = %place,

@@ -1,11 +1,14 @@
 //! Who a certificate names, and where it is kept.
 //!
 //! ```text
-//! Identity ─▶ spiffe://signalbox.dev/ns/<namespace>/{gateway,pool,control-plane}/<name>   (URI SAN)
-//!          └▶ Secret signalbox-{gateway,pool}-<name> in the same namespace; the control plane's own is in no Secret
+//! Identity ─▶ spiffe://signalbox.dev/ns/<namespace>/{gateway,pool,control-plane}/<name>   (URI SANs of a certificate)
+//! Holder   ─▶ Secret signalbox-{gateway-<Gateway>,picker-<Service>}; the control plane's own is in no Secret
 //! ```
+//!
+//! The picker behind a Service serves all pools that name it, so its one certificate has an identity for each: some
+//! 500 fit into a TLS handshake.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -67,11 +70,29 @@ impl fmt::Display for Identity {
     }
 }
 
-/// The name of the Secret with the certificate of `identity`, in the namespace of its object: at most 63 characters,
-/// the same for ever.
-pub fn secret_name(identity: &Identity) -> String {
-    let name = &identity.object().name;
-    let full = format!("signalbox-{}-{name}", identity.kind());
+/// Who mounts a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// The Envoys of a Gateway.
+    Gateway(NamespacedName),
+    /// The pickers behind a Service.
+    Picker(NamespacedName),
+}
+
+impl Holder {
+    fn parts(&self) -> (&'static str, &NamespacedName) {
+        match self {
+            Self::Gateway(object) => ("gateway", object),
+            Self::Picker(object) => ("picker", object),
+        }
+    }
+}
+
+/// The name of the Secret with the certificate of `holder`, in the namespace of its object: at most 63 characters, the
+/// same for ever.
+pub fn secret_name(holder: &Holder) -> String {
+    let (word, NamespacedName { name, .. }) = holder.parts();
+    let full = format!("signalbox-{word}-{name}");
     if full.len() <= LONGEST_NAME {
         return full;
     }
@@ -83,13 +104,15 @@ pub fn secret_name(identity: &Identity) -> String {
     kept + &hash
 }
 
-/// The object whose end is the end of the Secret.
+/// An object of the Secret's namespace: the Secret ends with the last one of its owners.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     /// For example `gateway.networking.k8s.io/v1`.
     pub api_version: String,
     /// For example `Gateway`.
     pub kind: String,
+    /// `metadata.name`.
+    pub name: String,
     /// `metadata.uid`.
     pub uid: String,
 }
@@ -98,28 +121,41 @@ pub struct Owner {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// Whose it is.
-    pub identity: Identity,
-    /// Names that clients verify; for a pool, those of its picker's Service. Sorted.
+    pub holder: Holder,
+    /// Whom it names; at least one.
+    pub identities: BTreeSet<Identity>,
+    /// Names that clients verify: those of a picker's Service. Sorted.
     pub dns_names: Vec<String>,
-    /// The owner of the Secret.
-    pub owner: Owner,
+    /// The owners of the Secret, in order of their names; at least one.
+    pub owners: Vec<Owner>,
 }
 
 impl Wanted {
     /// For the Envoys of a Gateway.
     pub fn gateway(gateway: &NamespacedName, owner: Owner) -> Self {
-        Self { identity: Identity::Gateway(gateway.clone()), dns_names: Vec::new(), owner }
+        Self {
+            holder: Holder::Gateway(gateway.clone()),
+            identities: BTreeSet::from([Identity::Gateway(gateway.clone())]),
+            dns_names: Vec::new(),
+            owners: vec![owner],
+        }
     }
 
-    /// For the pickers of a pool behind `service`.
-    pub fn pool(pool: &NamespacedName, service: &NamespacedName, owner: Owner) -> Self {
-        let dns_names = vec![service.service_host()];
-        Self { identity: Identity::Pool(pool.clone()), dns_names, owner }
+    /// For the pickers behind `service`, which serve `pools`: those of its namespace that name it.
+    pub fn picker(service: &NamespacedName, mut pools: Vec<Owner>) -> Self {
+        pools.sort_by(|a, b| a.name.cmp(&b.name));
+        let identity = |pool: &Owner| Identity::Pool(NamespacedName::new(&service.namespace, &pool.name));
+        Self {
+            holder: Holder::Picker(service.clone()),
+            identities: pools.iter().map(identity).collect(),
+            dns_names: vec![service.service_host()],
+            owners: pools,
+        }
     }
 
     /// Where the Secret is.
     pub fn secret(&self) -> NamespacedName {
-        NamespacedName::new(&self.identity.object().namespace, secret_name(&self.identity))
+        NamespacedName::new(&self.holder.parts().1.namespace, secret_name(&self.holder))
     }
 }
 
@@ -151,9 +187,9 @@ mod tests {
 
     #[test]
     fn names_of_secrets_are_short_valid_and_distinct() {
-        let name = |name: &str| secret_name(&Identity::Gateway(NamespacedName::new("ns", name)));
+        let name = |name: &str| secret_name(&Holder::Gateway(NamespacedName::new("ns", name)));
         assert_eq!(name("gw"), "signalbox-gateway-gw");
-        assert_ne!(name("gw"), secret_name(&Identity::Pool(NamespacedName::new("ns", "gw"))));
+        assert_ne!(name("gw"), secret_name(&Holder::Picker(NamespacedName::new("ns", "gw"))));
         let long = "a".repeat(60);
         assert_eq!(name(&long).len(), 63);
         assert_ne!(name(&long), name(&format!("{long}b")));

@@ -38,6 +38,17 @@ pub fn desired(world: &World, options: &gateway::Options) -> Desired {
     Desired { envoys, picker_services }
 }
 
+/// The Services of managed pickers, each with its pools in order of their names. Pools that go are left out.
+pub fn managed_pickers(world: &World) -> BTreeMap<NamespacedName, Vec<&InferencePool>> {
+    let mut pickers: BTreeMap<NamespacedName, Vec<&InferencePool>> = BTreeMap::new();
+    for pool in world.pools.values().filter(|pool| pool.metadata.deletion_timestamp.is_none()) {
+        if let Some((service, _)) = managed_picker(pool) {
+            pickers.entry(service).or_default().push(pool);
+        }
+    }
+    pickers
+}
+
 /// The Service and port of a pool's managed picker.
 pub fn managed_picker(pool: &InferencePool) -> Option<(NamespacedName, u16)> {
     let (key, value) = MANAGED_PICKER;

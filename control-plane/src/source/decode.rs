@@ -115,6 +115,7 @@ pub(crate) fn scope(kind: Kind) -> Scope {
         | Kind::Gateway
         | Kind::HTTPRoute
         | Kind::ReferenceGrant
+        | Kind::BackendTLSPolicy
         | Kind::InferencePool
         | Kind::InferenceObjective
         | Kind::InferenceModelRewrite

@@ -30,6 +30,7 @@ fn versions(kind: Kind) -> &'static str {
     match kind {
         Kind::GatewayClass | Kind::Gateway | Kind::HTTPRoute => "gateway.networking.k8s.io/v1 or v1beta1",
         Kind::ReferenceGrant => "gateway.networking.k8s.io/v1beta1 or v1",
+        Kind::BackendTLSPolicy => "gateway.networking.k8s.io/v1",
         Kind::InferencePool => "inference.networking.k8s.io/v1",
         Kind::InferenceObjective | Kind::InferenceModelRewrite => {
             "llm-d.ai/v1alpha2 or inference.networking.x-k8s.io/v1alpha2"
@@ -44,7 +45,13 @@ fn versions(kind: Kind) -> &'static str {
 /// The kinds of one family of groups, by name.
 fn kind_named(api_group: &str, name: &str) -> Option<Kind> {
     let kinds: &[Kind] = match api_group {
-        group::GATEWAY => &[Kind::GatewayClass, Kind::Gateway, Kind::HTTPRoute, Kind::ReferenceGrant],
+        group::GATEWAY => &[
+            Kind::GatewayClass,
+            Kind::Gateway,
+            Kind::HTTPRoute,
+            Kind::ReferenceGrant,
+            Kind::BackendTLSPolicy,
+        ],
         group::INFERENCE | group::INFERENCE_X | group::LLM_D => &[
             Kind::InferencePool,
             Kind::InferenceObjective,

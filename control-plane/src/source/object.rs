@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer};
 
 use crate::api::{
-    ConfigMap, EndpointSlice, Gateway, GatewayClass, GatewayParameters, HttpRoute, InferenceModel,
-    InferenceModelRewrite, InferenceObjective, InferencePool, Kind, Namespace, NamespacedName, Node, Object,
-    ObjectMeta, ObjectRef, Pod, ReferenceGrant, Secret, Service,
+    BackendTLSPolicy, ConfigMap, EndpointSlice, Gateway, GatewayClass, GatewayParameters, HttpRoute,
+    InferenceModel, InferenceModelRewrite, InferenceObjective, InferencePool, Kind, Namespace,
+    NamespacedName, Node, Object, ObjectMeta, ObjectRef, Pod, ReferenceGrant, Secret, Service,
 };
 
 /// The one list of kinds and their types.
@@ -68,6 +68,7 @@ any_object! {
     Gateway(Gateway),
     HTTPRoute(HttpRoute),
     ReferenceGrant(ReferenceGrant),
+    BackendTLSPolicy(BackendTLSPolicy),
     Namespace(Namespace),
     Service(Service),
     EndpointSlice(EndpointSlice),

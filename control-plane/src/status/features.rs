@@ -5,7 +5,9 @@
 use std::collections::BTreeSet;
 
 /// Features that resolving and translating do, whatever the infrastructure.
-const SERVED: [&str; 27] = [
+const SERVED: [&str; 29] = [
+    "BackendTLSPolicy",
+    "BackendTLSPolicySANValidation",
     "Gateway",
     "GatewayHTTPListenerIsolation",
     "GatewayHTTPSListenerDetectMisdirectedRequests",

@@ -5,7 +5,7 @@
 //! observed ───────┴▶ lists by key: ours replaced in place, others kept ─▶ differs? ─ yes ─▶ the fields to write
 //! ```
 //!
-//! `status.parents` of HTTPRoutes and InferencePools is an atomic list that all controllers share, so whoever writes it
+//! `status.parents` of HTTPRoutes and InferencePools, and `status.ancestors` of policies, is an atomic list that all controllers share, so whoever writes it
 //! writes all of it: entries of other controllers stay as they are and where they are. Conditions of types that are
 //! not ours stay too. What is ours is compared without its order.
 
@@ -13,15 +13,23 @@ use serde_json::{Map, Value, json};
 
 use crate::api::{Kind, group};
 
-/// `maxItems` of `status.parents`.
-const MAX_PARENTS: usize = 32;
+/// A list that controllers share: its name, that of an entry's reference, and `maxItems`.
+#[derive(Clone, Copy)]
+struct Shared {
+    list: &'static str,
+    reference: &'static str,
+    room: usize,
+}
+
+const PARENTS: Shared = Shared { list: "parents", reference: "parentRef", room: 32 };
+const ANCESTORS: Shared = Shared { list: "ancestors", reference: "ancestorRef", room: 16 };
 
 /// What became of a comparison.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Merged {
     /// The top-level fields of the status to replace; `None` when nothing differs.
     pub fields: Option<Value>,
-    /// Parents of ours for which the list has no room.
+    /// Parents or ancestors of ours for which the list has no room.
     pub dropped: usize,
 }
 
@@ -54,7 +62,11 @@ pub fn merge(
         }),
         Kind::HTTPRoute | Kind::InferencePool => {
             let merger = Merger { generation: current.generation, now };
-            merger.parents(desired, &current.status["parents"], controller, kind)
+            merger.shared(PARENTS, desired, current.status, controller, kind)
+        }
+        Kind::BackendTLSPolicy => {
+            let merger = Merger { generation: current.generation, now };
+            merger.shared(ANCESTORS, desired, current.status, controller, kind)
         }
         _ => Merged::default(),
     }
@@ -65,6 +77,7 @@ fn own_types(list: &str) -> &'static [&'static str] {
     match list {
         "listeners" => &["Accepted", "Programmed", "ResolvedRefs", "Conflicted"],
         "parents" => &["Accepted", "ResolvedRefs", "PartiallyInvalid"],
+        "ancestors" => &["Accepted", "ResolvedRefs"],
         _ => &["Accepted", "Programmed", "SupportedVersion"],
     }
 }
@@ -146,8 +159,17 @@ impl Merger<'_> {
         })
     }
 
-    fn parents(self, desired: Option<&Value>, observed: &Value, controller: &str, kind: Kind) -> Merged {
-        let mut wanted: Vec<&Value> = desired.map_or(&[][..], |d| items(&d["parents"])).iter().collect();
+    fn shared(
+        self,
+        shared: Shared,
+        desired: Option<&Value>,
+        observed: &Value,
+        controller: &str,
+        kind: Kind,
+    ) -> Merged {
+        let Shared { list, reference, room } = shared;
+        let observed = &observed[list];
+        let mut wanted: Vec<&Value> = desired.map_or(&[][..], |d| items(&d[list])).iter().collect();
         let replaces = kind == Kind::InferencePool && !wanted.is_empty();
         let mut merged = Vec::new();
         // Marks entries of ours, which give way when the list is full.
@@ -160,20 +182,20 @@ impl Merger<'_> {
                 }
                 continue;
             }
-            let reference = parent_key(there);
-            if let Some(at) = wanted.iter().position(|wanted| parent_key(wanted) == reference) {
-                merged.push(self.parent(wanted.remove(at), Some(there)));
+            let key = key(&there[reference]);
+            if let Some(at) = wanted.iter().position(|wanted| self::key(&wanted[reference]) == key) {
+                merged.push(self.entry(list, wanted.remove(at), Some(there)));
                 own.push(true);
             }
         }
-        merged.extend(wanted.into_iter().map(|wanted| self.parent(wanted, None)));
+        merged.extend(wanted.into_iter().map(|wanted| self.entry(list, wanted, None)));
         own.resize(merged.len(), true);
-        let dropped = make_room(&mut merged, &own);
+        let dropped = make_room(&mut merged, &own, room);
         let same = merged.as_slice() == items(observed);
-        Merged { fields: (!same).then(|| json!({ "parents": merged })), dropped }
+        Merged { fields: (!same).then(|| json!({ list: merged })), dropped }
     }
 
-    fn parent(self, wanted: &Value, there: Option<&Value>) -> Value {
+    fn entry(self, list: &str, wanted: &Value, there: Option<&Value>) -> Value {
         if let Some(there) = there
             && self.is_stale(&wanted["conditions"], &there["conditions"])
         {
@@ -181,7 +203,7 @@ impl Merger<'_> {
         }
         let mut entry = wanted.clone();
         let before = there.map_or(&Value::Null, |there| &there["conditions"]);
-        entry["conditions"] = self.conditions("parents", &wanted["conditions"], before);
+        entry["conditions"] = self.conditions(list, &wanted["conditions"], before);
         entry
     }
 }
@@ -203,10 +225,10 @@ fn merge_list(
 }
 
 /// Takes entries of ours out, the last first, until the list fits; returns how many.
-fn make_room(parents: &mut Vec<Value>, own: &[bool]) -> usize {
+fn make_room(parents: &mut Vec<Value>, own: &[bool], room: usize) -> usize {
     let before = parents.len();
     for at in (0..before).rev().filter(|at| own[*at]) {
-        if parents.len() <= MAX_PARENTS {
+        if parents.len() <= room {
             break;
         }
         parents.remove(at);
@@ -214,9 +236,9 @@ fn make_room(parents: &mut Vec<Value>, own: &[bool]) -> usize {
     before - parents.len()
 }
 
-/// A parent reference with its defaults.
-fn parent_key(entry: &Value) -> Value {
-    let mut reference = entry["parentRef"].clone();
+/// A reference to a parent or ancestor with its defaults.
+fn key(reference: &Value) -> Value {
+    let mut reference = reference.clone();
     if let Some(fields) = reference.as_object_mut() {
         fields.entry("group").or_insert_with(|| group::GATEWAY.into());
         fields.entry("kind").or_insert_with(|| "Gateway".into());

@@ -64,7 +64,7 @@ pub struct Inputs<'a> {
     pub pickers: &'a BTreeMap<NamespacedName, PickerState>,
 }
 
-/// The status of GatewayClasses, Gateways, HTTPRoutes and InferencePools.
+/// The status of GatewayClasses, Gateways, HTTPRoutes, InferencePools and BackendTLSPolicies.
 pub fn plan<'a>(
     inputs: Inputs<'_>,
     gateways: impl IntoIterator<Item = (&'a NamespacedName, &'a Reports, Facts)>,
@@ -87,19 +87,28 @@ pub fn plan<'a>(
                     "controllerName": inputs.controller,
                     "conditions": conditions(&of_route(parent, refused), parent.generation),
                 });
-                push_parent(&mut plan, &object, entry);
+                push(&mut plan, &object, "parents", entry);
             }
         }
+        let reference = json!({ "group": group::GATEWAY, "kind": "Gateway", "namespace": name.namespace, "name": name.name });
         for (pool, report) in &reports.pools {
             let object = ObjectRef::new(Kind::InferencePool, pool.clone());
             let refused = blame.pools.get(pool).map(words);
-            let parent = json!({ "group": group::GATEWAY, "kind": "Gateway", "namespace": name.namespace, "name": name.name });
             let entry = json!({
-                "parentRef": parent,
+                "parentRef": reference,
                 "controllerName": inputs.controller,
                 "conditions": conditions(&of_pool(report, refused, inputs.pickers.get(pool)), report.generation),
             });
-            push_parent(&mut plan, &object, entry);
+            push(&mut plan, &object, "parents", entry);
+        }
+        for (policy, report) in &reports.policies {
+            let entry = json!({
+                "ancestorRef": reference,
+                "controllerName": inputs.controller,
+                "conditions": conditions(&report.conditions, report.generation),
+            });
+            let object = ObjectRef::new(Kind::BackendTLSPolicy, policy.clone());
+            push(&mut plan, &object, "ancestors", entry);
         }
     }
     plan
@@ -143,10 +152,10 @@ fn of_pool(report: &PoolReport, refused: Option<String>, picker: Option<&PickerS
     conditions
 }
 
-fn push_parent(plan: &mut Plan, object: &ObjectRef, entry: Value) {
-    let status = plan.entry(object.clone()).or_insert_with(|| json!({ "parents": [] }));
-    if let Some(parents) = status["parents"].as_array_mut() {
-        parents.push(entry);
+fn push(plan: &mut Plan, object: &ObjectRef, list: &str, entry: Value) {
+    let status = plan.entry(object.clone()).or_insert_with(|| json!({ list: [] }));
+    if let Some(entries) = status[list].as_array_mut() {
+        entries.push(entry);
     }
 }
 

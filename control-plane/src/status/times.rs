@@ -23,10 +23,10 @@ fn fill(value: &mut Value, previous: Option<&Value>, now: &str) {
         }
         Value::Array(items) => {
             for item in items {
-                // Listeners are known by name, parents by their reference: positions may shift.
+                // Listeners are known by name, parents and ancestors by their reference: positions may shift.
                 let before = previous.and_then(Value::as_array).and_then(|old| {
                     old.iter().find(|o| {
-                        o.get("name") == item.get("name") && o.get("parentRef") == item.get("parentRef")
+                        ["name", "parentRef", "ancestorRef"].iter().all(|key| o.get(key) == item.get(key))
                     })
                 });
                 fill(item, before, now);

@@ -79,9 +79,13 @@ pub(super) fn cluster(cluster: &Cluster) -> PbCluster {
             resource.transport_socket = match security {
                 PickerSecurity::TlsVerified => Some(tls::verified(&service.service_host())),
                 PickerSecurity::TlsUnverified | PickerSecurity::TlsSelfSigned => Some(tls::unverified()),
-                PickerSecurity::Cleartext => None,
+                PickerSecurity::Cleartext | PickerSecurity::TlsByPolicy => None,
             };
         }
+    }
+    if let Some(policy) = &cluster.tls {
+        let alpn = if protocol == Protocol::Http2 { "h2" } else { "http/1.1" };
+        resource.transport_socket = Some(tls::by_policy(policy, alpn));
     }
     resource.typed_extension_protocol_options = [(OPTIONS.to_owned(), options(protocol))].into();
     resource

@@ -27,9 +27,9 @@ use keys::Backend;
 
 use crate::{
     api::{
-        ConfigMap, EndpointSlice, Gateway, GatewayClass, GatewayParameters, HttpRoute, InferenceModel,
-        InferenceModelRewrite, InferenceObjective, InferencePool, Namespace, NamespacedName, Node, Pod,
-        ReferenceGrant, Secret, Service,
+        BackendTLSPolicy, ConfigMap, EndpointSlice, Gateway, GatewayClass, GatewayParameters, HttpRoute,
+        InferenceModel, InferenceModelRewrite, InferenceObjective, InferencePool, Namespace, NamespacedName,
+        Node, Pod, ReferenceGrant, Secret, Service,
     },
     source::{AnyObject, Batch},
 };
@@ -48,6 +48,7 @@ pub struct World {
     pub gateways: Objects<Gateway>,
     pub http_routes: Objects<HttpRoute>,
     pub reference_grants: Objects<ReferenceGrant>,
+    pub backend_tls_policies: Objects<BackendTLSPolicy>,
     pub namespaces: Objects<Namespace>,
     pub services: Objects<Service>,
     pub endpoint_slices: Objects<EndpointSlice>,
@@ -94,6 +95,14 @@ impl World {
     /// ReferenceGrants that allow references into the namespace, in key order.
     pub fn grants_in<'w>(&'w self, namespace: &'w str) -> impl Iterator<Item = &'w Arc<ReferenceGrant>> {
         in_namespace(&self.reference_grants, namespace)
+    }
+
+    /// BackendTLSPolicies of the namespace, in key order.
+    pub fn tls_policies_in<'w>(
+        &'w self,
+        namespace: &'w str,
+    ) -> impl Iterator<Item = &'w Arc<BackendTLSPolicy>> {
+        in_namespace(&self.backend_tls_policies, namespace)
     }
 
     /// InferenceObjectives that refer to the pool, in key order.

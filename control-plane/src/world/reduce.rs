@@ -14,9 +14,9 @@ use super::{
 };
 use crate::{
     api::{
-        ConfigMap, EndpointSlice, Gateway, GatewayClass, GatewayParameters, HttpRoute, InferenceModel,
-        InferenceModelRewrite, InferenceObjective, InferencePool, Namespace, Node, ObjectRef, Pod,
-        ReferenceGrant, Secret, Service,
+        BackendTLSPolicy, ConfigMap, EndpointSlice, Gateway, GatewayClass, GatewayParameters, HttpRoute,
+        InferenceModel, InferenceModelRewrite, InferenceObjective, InferencePool, Namespace, Node, ObjectRef,
+        Pod, ReferenceGrant, Secret, Service,
     },
     source::Batch,
 };
@@ -39,6 +39,7 @@ impl World {
         // Pools come before Pods: a Pod is matched against selectors that are up to date.
         reduce!(batch, self, next, dirty;
             classes: GatewayClass, gateways: Gateway, routes: HttpRoute, grants: ReferenceGrant,
+            policies: BackendTLSPolicy,
             namespaces: Namespace, services: Service, slices: EndpointSlice, pools: InferencePool, pods: Pod,
             nodes: Node, secrets: Secret, config_maps: ConfigMap, objectives: InferenceObjective,
             rewrites: InferenceModelRewrite, models: InferenceModel,

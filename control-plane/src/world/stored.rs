@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::{Objects, World, delta::Delta, index::Index};
 use crate::{
     api::{
-        ConfigMap, EndpointSlice, Gateway, GatewayClass, GatewayParameters, HttpRoute, InferenceModel,
-        InferenceModelRewrite, InferenceObjective, InferencePool, Namespace, Node, Object, Pod,
-        ReferenceGrant, Secret, Service,
+        BackendTLSPolicy, ConfigMap, EndpointSlice, Gateway, GatewayClass, GatewayParameters, HttpRoute,
+        InferenceModel, InferenceModelRewrite, InferenceObjective, InferencePool, Namespace, Node, Object,
+        Pod, ReferenceGrant, Secret, Service,
     },
     source::AnyObject,
 };
@@ -85,6 +85,10 @@ stored!(
     neutralise: |route| route.status = Default::default()
 );
 stored!(ReferenceGrant, ReferenceGrant, reference_grants);
+stored!(
+    BackendTLSPolicy, BackendTLSPolicy, backend_tls_policies,
+    neutralise: |policy| policy.status = Default::default()
+);
 stored!(Namespace, Namespace, namespaces);
 stored!(Service, Service, services);
 stored!(EndpointSlice, EndpointSlice, endpoint_slices, file: each!(slice));

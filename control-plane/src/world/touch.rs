@@ -12,9 +12,9 @@ use super::{
     stored::Stored,
 };
 use crate::api::{
-    ConfigMap, EndpointSlice, FromNamespaces, Gateway, GatewayClass, GatewayParameters, HttpRoute,
-    InferenceModel, InferenceModelRewrite, InferenceObjective, InferencePool, LabelSelector, Namespace,
-    NamespacedName, Node, Pod, PoolRef, ReferenceGrant, Secret, Service,
+    BackendTLSPolicy, ConfigMap, EndpointSlice, FromNamespaces, Gateway, GatewayClass, GatewayParameters,
+    HttpRoute, InferenceModel, InferenceModelRewrite, InferenceObjective, InferencePool, LabelSelector,
+    Namespace, NamespacedName, Node, Pod, PoolRef, ReferenceGrant, Secret, Service,
 };
 
 /// Labels (with the value `true`) of ConfigMaps that name base models and their adapters.
@@ -91,6 +91,23 @@ impl Touch for ReferenceGrant {
                 dirty.gateways.extend(allowed.cloned());
             }
         }
+    }
+}
+
+impl Touch for BackendTLSPolicy {
+    fn touch(delta: &Delta<Self>, worlds: &[&World; 2], dirty: &mut Dirty) {
+        for (world, policy) in worlds.iter().flat_map(|world| delta.sides().map(move |side| (world, side))) {
+            touch_targets(world, policy, dirty);
+        }
+    }
+}
+
+/// The Gateways with a Service that the policy targets.
+fn touch_targets(world: &World, policy: &BackendTLSPolicy, dirty: &mut Dirty) {
+    for target in &policy.spec.target_refs {
+        let service = NamespacedName::new(&policy.metadata.namespace, &target.name);
+        let gateways = world.gateways_referring_to_service(&service);
+        dirty.gateways.extend(gateways.map(|gateway| gateway.metadata.key()));
     }
 }
 
@@ -171,6 +188,12 @@ impl Touch for ConfigMap {
                 dirty.gateways.extend(world.gateways.keys().cloned());
             }
             touch_classes(world, "ConfigMap", &delta.key, dirty);
+            for policy in world.tls_policies_in(&delta.key.namespace) {
+                let references = &policy.spec.validation.ca_certificate_refs;
+                if references.iter().any(|reference| reference.name == delta.key.name) {
+                    touch_targets(world, policy, dirty);
+                }
+            }
         }
     }
 }

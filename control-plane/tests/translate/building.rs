@@ -38,7 +38,7 @@ impl Case {
         let endpoints = at.iter().map(|a| endpoint(a)).collect();
         let set = EndpointSet { cluster: name.clone(), endpoints };
         self.endpoints.insert(name.clone(), Arc::new(set));
-        self.ir.clusters.insert(name.clone(), Arc::new(Cluster { name, upstream, protocol }));
+        self.ir.clusters.insert(name.clone(), Arc::new(Cluster { name, upstream, protocol, tls: None }));
         self
     }
 

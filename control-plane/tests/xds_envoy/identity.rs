@@ -34,7 +34,7 @@ fn own() -> NamespacedName {
 }
 
 fn owner() -> Owner {
-    Owner { api_version: "v1".into(), kind: "Gateway".into(), uid: "uid".into() }
+    Owner { api_version: "v1".into(), kind: "Gateway".into(), name: "pool".into(), uid: "uid".into() }
 }
 
 fn server_credentials(authority: &Authority) -> Credentials {
@@ -191,12 +191,16 @@ async fn picker(tasks: &TaskSet, leaf: &Leaf) -> u16 {
     port
 }
 
-/// A Gateway with one cluster: a managed picker.
-fn snapshot(trust: &str, port: u16) -> Arc<control_plane::xds::Snapshot> {
+/// A Gateway with one cluster: a managed picker, or one that is verified as a policy says.
+fn snapshot(trust: &str, port: u16, tls: Option<ir::BackendTls>) -> Arc<control_plane::xds::Snapshot> {
     let service = NamespacedName::new("ns", "picker");
     let name = ir::ClusterName::picker(&service, 9002);
-    let upstream = ir::Upstream::Picker(service, 9002, ir::PickerSecurity::TlsVerified);
-    let cluster = ir::Cluster { name: name.clone(), upstream, protocol: ir::Protocol::Http2 };
+    let security = match tls {
+        Some(_) => ir::PickerSecurity::TlsByPolicy,
+        None => ir::PickerSecurity::TlsVerified,
+    };
+    let upstream = ir::Upstream::Picker(service, 9002, security);
+    let cluster = ir::Cluster { name: name.clone(), upstream, protocol: ir::Protocol::Http2, tls };
     let gateway = ir::Gateway {
         name: gateway(),
         listeners: Vec::new(),
@@ -220,48 +224,101 @@ fn snapshot(trust: &str, port: u16) -> Arc<control_plane::xds::Snapshot> {
     Arc::new(translate::snapshot(&gateway, &endpoints, &Settings::default(), None, &mut Cache::default()))
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_managed_picker_is_verified() {
-    let tasks = TaskSet::default();
-    let (old, data) = authority(None);
-    let service = |name| NamespacedName::new("ns", name);
-    let wanted = |name| Wanted::pool(&service("pool"), &service(name), owner());
-    let right = picker(&tasks, &old.client(Timestamp::now(), &wanted("picker"))).await;
-    let wrong = picker(&tasks, &old.client(Timestamp::now(), &wanted("other"))).await;
-    let server = Server::start(0).await;
-    let admin = free_port();
-    let mut bootstrap = bootstrap_of("DELTA_GRPC", server.port);
-    bootstrap["admin"]["address"]["socket_address"]["port_value"] = json!(admin);
-    let envoy = Envoy::with(&bootstrap);
-    let http = Http::new(admin);
-    // Healthy or not, as Envoy sees it over verified TLS.
-    let health = async |trust: &str, port: u16, healthy: bool| {
-        server.publisher.publish(&gateway(), snapshot(trust, port));
+/// An Envoy that says of pickers whether they are healthy, as it sees them over TLS.
+struct Watcher {
+    server: Server,
+    envoy: Envoy,
+    http: Http,
+}
+
+impl Watcher {
+    async fn start() -> Self {
+        let server = Server::start(0).await;
+        let admin = free_port();
+        let mut bootstrap = bootstrap_of("DELTA_GRPC", server.port);
+        bootstrap["admin"]["address"]["socket_address"]["port_value"] = json!(admin);
+        let envoy = Envoy::with(&bootstrap);
+        Self { server, envoy, http: Http::new(admin) }
+    }
+
+    async fn sees(&self, trust: &str, tls: Option<ir::BackendTls>, port: u16, healthy: bool) {
+        let what = format!("healthy: {healthy}, {:?}", tls.as_ref().map(|tls| &tls.names));
+        self.server.publisher.publish(&gateway(), snapshot(trust, port, tls));
         let seen = timeout(SOON, async {
             loop {
-                let clusters = http.get("/clusters").await.map(|(_, text)| text).unwrap_or_default();
+                let clusters = self.http.get("/clusters").await.map(|(_, text)| text).unwrap_or_default();
                 let flags = clusters.lines().find_map(|line| {
                     line.strip_prefix(&format!("picker/ns/picker/9002::127.0.0.1:{port}::health_flags::"))
                 });
                 match flags {
                     Some("healthy") if healthy => return,
-                    Some(flags) if !healthy && flags.contains("/failed_active_hc") => return,
+                    Some(flags)
+                        if !healthy && flags.contains("/failed_active_hc") && !flags.contains("pending") =>
+                    {
+                        return;
+                    }
                     _ => tokio::time::sleep(Duration::from_millis(20)).await,
                 }
             }
         });
-        assert!(seen.await.is_ok(), "healthy: {healthy}\n{:?}\n{}", http.get("/clusters").await, envoy.log());
-    };
-    health(old.trust().pem(), right, true).await;
-    health(old.trust().pem(), wrong, false).await;
+        let (seen, log) = (seen.await, self.envoy.log());
+        assert!(seen.is_ok(), "{what}\n{:?}\n{log}", self.http.get("/clusters").await);
+    }
+}
+
+fn wanted(service: &str) -> Wanted {
+    Wanted::picker(&NamespacedName::new("ns", service), vec![owner()])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_managed_picker_is_verified() {
+    let tasks = TaskSet::default();
+    let (old, data) = authority(None);
+    let right = picker(&tasks, &old.client(Timestamp::now(), &wanted("picker"))).await;
+    let wrong = picker(&tasks, &old.client(Timestamp::now(), &wanted("other"))).await;
+    let envoy = Watcher::start().await;
+    envoy.sees(old.trust().pem(), None, right, true).await;
+    envoy.sees(old.trust().pem(), None, wrong, false).await;
     // The next authority: only the secret changes.
     let mut damaged = data;
     damaged.remove(keys::KEY);
     damaged.remove(keys::TRUST);
     let (new, _) = authority(Some(&damaged));
     let rotated = picker(&tasks, &new.client(Timestamp::now(), &wanted("picker"))).await;
-    health(old.trust().pem(), rotated, false).await;
-    health(new.trust().pem(), rotated, true).await;
-    server.stop().await;
+    envoy.sees(old.trust().pem(), None, rotated, false).await;
+    envoy.sees(new.trust().pem(), None, rotated, true).await;
+    envoy.server.stop().await;
+    tasks.shutdown();
+}
+
+/// BackendTLSPolicy: names of the certificate, with wildcards on either side, and its authority.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_picker_is_verified_as_a_policy_says() {
+    let tasks = TaskSet::default();
+    let ((ours, _), (others, _)) = (authority(None), authority(None));
+    let port = picker(&tasks, &ours.client(Timestamp::now(), &wanted("picker"))).await;
+    let any = Wanted { dns_names: vec!["*.ns.svc".to_owned()], ..wanted("any") };
+    let any = picker(&tasks, &ours.client(Timestamp::now(), &any)).await;
+    let envoy = Watcher::start().await;
+    let host = |name: &str| ir::BackendName::Host(name.to_owned());
+    let uri = |pool: &str| ir::BackendName::Uri(format!("spiffe://signalbox.dev/ns/ns/pool/{pool}"));
+    // In turn, so that nothing that is seen is left from the one before.
+    for (signed_by, names, port, healthy) in [
+        (&ours, vec![host("picker.ns.svc")], port, true),
+        (&others, vec![host("picker.ns.svc")], port, false),
+        (&ours, vec![host("other.ns.svc"), uri("pool")], port, true),
+        (&ours, vec![host("other.ns.svc")], port, false),
+        (&ours, vec![host("*.ns.svc")], port, true),
+        (&ours, vec![uri("other")], port, false),
+        (&ours, vec![host("picker.ns.svc")], port, true),
+        (&ours, vec![host("*.svc")], port, false),
+        (&ours, vec![host("picker.ns.svc")], any, true),
+        (&ours, vec![host("picker.other.svc")], any, false),
+    ] {
+        let authorities = ir::Authorities::Bundle(signed_by.trust().pem().clone());
+        let tls = ir::BackendTls { authorities, server_name: "picker.ns.svc".into(), names };
+        envoy.sees("", Some(tls), port, healthy).await;
+    }
+    envoy.server.stop().await;
     tasks.shutdown();
 }

@@ -19,8 +19,26 @@ impl TestCluster {
     /// # Errors
     /// What the scripts, Helm or the cluster say.
     pub fn install_defaults(&self) -> Result<()> {
+        self.install_with(&[])
+    }
+
+    /// Loads the images and installs the chart with these flags of Helm.
+    ///
+    /// # Errors
+    /// What the scripts, Helm or the cluster say.
+    pub fn install_with(&self, flags: &[&str]) -> Result<()> {
         self.load_images()?;
-        run(&mut Command::new(self.scripts.join("install.sh")), "")?;
+        run(Command::new(self.scripts.join("install.sh")).args(flags), "")?;
+        Ok(())
+    }
+
+    /// Uninstalls the chart.
+    ///
+    /// # Errors
+    /// What Helm says.
+    pub fn uninstall(&self) -> Result<()> {
+        let arguments = ["uninstall", "signalbox", "--namespace", "signalbox-system", "--wait"];
+        run(Command::new("helm").args(arguments), "")?;
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use super::BackendTls;
 use crate::api::{FailureMode, NamespacedName};
 
 /// A cluster's name, also that of its endpoint set: `pool/<ns>/<name>`, `service/<ns>/<name>/<port>` or
@@ -46,6 +47,8 @@ pub struct Cluster {
     pub upstream: Upstream,
     /// What its endpoints speak.
     pub protocol: Protocol,
+    /// How their certificates are verified, where a policy says so; a picker's [`PickerSecurity`] speaks of the rest.
+    pub tls: Option<BackendTls>,
 }
 
 /// What a cluster is.
@@ -118,6 +121,8 @@ pub enum PickerSecurity {
     Cleartext,
     /// TLS, verified: a picker of ours, with the name of its Service in a certificate that the control plane issued.
     TlsVerified,
+    /// TLS, verified as the cluster's policy says.
+    TlsByPolicy,
     /// TLS without verification, to a picker of ours where nobody issues certificates.
     TlsSelfSigned,
 }

@@ -10,6 +10,7 @@
 //! Endpoints (per cluster, with its own revision) live beside the Gateway, so that they change without it.
 //! ```
 
+mod backend_tls;
 mod certificate;
 mod cluster;
 mod endpoint;
@@ -17,6 +18,7 @@ mod listener;
 mod route;
 mod share;
 
+pub use backend_tls::{Authorities, BackendName, BackendTls};
 pub use certificate::{Certificate, CertificateName};
 pub use cluster::{Cluster, ClusterName, Picker, PickerMode, PickerSecurity, Protocol, Upstream};
 pub use endpoint::{Accelerator, Endpoint, EndpointSet, EndpointState};

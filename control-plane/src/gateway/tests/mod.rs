@@ -1,5 +1,6 @@
 //! Resolving, from manifests to decisions. `world` reads the manifests, `ask` routes a request as a proxy would.
 
+mod backend_tls;
 mod conformance;
 mod endpoints;
 mod filters;

@@ -28,7 +28,8 @@ fn step(now: Timestamp, data: &Data) -> (Option<AuthorityReason>, Data) {
 }
 
 fn gateway() -> Wanted {
-    let owner = Owner { api_version: "v1".into(), kind: "Gateway".into(), uid: "1".into() };
+    let owner =
+        Owner { api_version: "v1".into(), kind: "Gateway".into(), name: "gw".into(), uid: "1".into() };
     Wanted::gateway(&NamespacedName::new("ns", "gw"), owner)
 }
 

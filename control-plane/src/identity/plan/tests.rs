@@ -13,7 +13,11 @@ fn at(minutes: i64) -> Timestamp {
 const DAY: i64 = 24 * 60;
 
 fn owner(uid: &str) -> Owner {
-    Owner { api_version: "v1".into(), kind: "Gateway".into(), uid: uid.into() }
+    pool_owner("pool", uid)
+}
+
+fn pool_owner(name: &str, uid: &str) -> Owner {
+    Owner { api_version: "v1".into(), kind: "Gateway".into(), name: name.into(), uid: uid.into() }
 }
 
 fn gateway(name: &str) -> Wanted {
@@ -21,8 +25,7 @@ fn gateway(name: &str) -> Wanted {
 }
 
 fn pool(service: &str) -> Wanted {
-    let name = |name| NamespacedName::new("ns", name);
-    Wanted::pool(&name("pool"), &name(service), owner("uid"))
+    Wanted::picker(&NamespacedName::new("ns", service), vec![owner("uid")])
 }
 
 /// The Secret that a plan makes for `wanted` at the time 0.
@@ -31,7 +34,7 @@ fn issued(authority: &Authority, wanted: &Wanted) -> Observed {
     assert_eq!(plan.writes[0].step, Step::Issue(LeafReason::Missing));
     Observed {
         ours: true,
-        owner: Some(wanted.owner.uid.clone()),
+        owners: wanted.owners.iter().map(|owner| owner.uid.clone()).collect(),
         data: plan.writes[0].data(at(0), authority, None),
         resource_version: None,
     }
@@ -90,7 +93,7 @@ fn a_secret_that_does_not_serve_is_issued_again() {
 
     let issue = |reason| vec![Step::Issue(reason)];
     assert_eq!(steps(0, &authority, &pool("other"), &good), issue(LeafReason::Renamed));
-    let made_again = Wanted { owner: owner("later"), ..wanted.clone() };
+    let made_again = Wanted { owners: vec![owner("later")], ..wanted.clone() };
     assert_eq!(steps(0, &authority, &made_again, &good), issue(LeafReason::OtherOwner));
     let elsewhere = advance(at(0), None).authority;
     assert_eq!(steps(0, &elsewhere, &wanted, &good), issue(LeafReason::Untrusted));
@@ -100,6 +103,26 @@ fn a_secret_that_does_not_serve_is_issued_again() {
         assert_eq!(steps(0, &authority, &wanted, &secret), [Step::Trust]);
         let write = Write { secret: wanted.secret(), wanted: wanted.clone(), step: Step::Trust };
         assert_eq!(write.data(at(0), &authority, Some(&secret.data)), good.data);
+    }
+}
+
+#[test]
+fn the_certificate_of_a_picker_names_the_pools_of_its_service() {
+    let authority = advance(at(0), None).authority;
+    let service = NamespacedName::new("ns", "picker");
+    let owners = |names: &[&str]| names.iter().map(|name| pool_owner(name, name)).collect::<Vec<_>>();
+    let two = Wanted::picker(&service, owners(&["b", "a"]));
+    let secret = issued(&authority, &two);
+    let (_, facts) = read(&secret.data).unwrap();
+    let uri = |name| format!("spiffe://signalbox.dev/ns/ns/pool/{name}");
+    assert_eq!(facts.uris, [uri("a"), uri("b")]);
+    assert_eq!(facts.dns_names, ["picker.ns.svc"]);
+    assert_eq!(secret.owners, ["a", "b"]);
+    assert_eq!(steps(0, &authority, &Wanted::picker(&service, owners(&["a", "b"])), &secret), []);
+    for others in [&["a"][..], &["a", "b", "c"], &["a", "c"]] {
+        let wanted = Wanted::picker(&service, owners(others));
+        assert_eq!(wanted.secret(), two.secret());
+        assert_eq!(steps(0, &authority, &wanted, &secret), [Step::Issue(LeafReason::Renamed)], "{others:?}");
     }
 }
 

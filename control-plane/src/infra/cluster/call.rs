@@ -21,6 +21,17 @@ const REPLICAS_MANAGER: &str = "signalbox-replicas";
 
 pub(super) type Object = DynamicObject;
 
+/// What has to be allowed of every kind that is provisioned, cluster-wide; an object that is applied may be a new one.
+const VERBS: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
+
+/// What has to be allowed, cluster-wide: API group, resource, verbs.
+pub fn rights() -> [(&'static str, &'static str, &'static [&'static str]); 6] {
+    ManifestKind::ALL.map(|kind| {
+        let [group, _, _, plural] = kind.resource();
+        (group, plural, VERBS)
+    })
+}
+
 /// What a call has changed.
 pub(super) enum Outcome {
     /// The object as the server has it.

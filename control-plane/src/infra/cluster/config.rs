@@ -36,7 +36,7 @@ pub struct IdentityConfig {
     pub server_name: String,
     /// The Secret, in the Gateway's namespace, of the Gateway's Envoys.
     pub gateway_secret: fn(&NamespacedName) -> String,
-    /// The Secret, in the pool's namespace, of the pool's picker. A picker of several pools has the one of the first.
+    /// The Secret, in the Service's namespace, of the picker behind a Service.
     pub picker_secret: fn(&NamespacedName) -> String,
     /// Arguments by which a picker finds its identity, mounted at [`IDENTITY_DIR`].
     pub picker_args: Vec<String>,

@@ -26,7 +26,7 @@ use crate::{
         FleetServiceType, Gateway, InferencePool, InfrastructureMode, NamespacedName, Object as _, Service,
     },
     gateway::{self, Options},
-    infra::desired::managed_picker,
+    infra::desired::{managed_picker, managed_pickers},
     world::World,
 };
 
@@ -71,13 +71,7 @@ pub fn desired(world: &World, options: &Options, config: &InfraConfig) -> Desire
         Some((Owner::Gateway(name.clone()), fleet))
     });
     let mut fleets: BTreeMap<Owner, Fleet> = gateways.collect();
-    let mut pickers: BTreeMap<NamespacedName, Vec<&InferencePool>> = BTreeMap::new();
-    for pool in world.pools.values().filter(|pool| pool.metadata.deletion_timestamp.is_none()) {
-        if let Some((service, _)) = managed_picker(pool) {
-            pickers.entry(service).or_default().push(pool);
-        }
-    }
-    for (service, pools) in pickers {
+    for (service, pools) in managed_pickers(world) {
         let fleet = picker_fleet(world, &service, &pools, config);
         fleets.insert(Owner::Picker(service), fleet);
     }

@@ -23,6 +23,7 @@ mod service;
 mod state;
 
 pub use apply::{Applier, Inputs, States};
+pub use call::rights;
 pub use config::{HostPort, IDENTITY_DIR, IdentityConfig, InfraConfig};
 pub use desired::{Desired, Fleet, Managed, desired, is_ours};
 pub use manifest::{Manifest, ManifestKey, ManifestKind};

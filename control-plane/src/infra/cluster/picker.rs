@@ -1,9 +1,13 @@
 //! Managed pickers: for pools annotated `signalbox.dev/picker: managed`, the processes behind the Service that their
 //! `endpointPickerRef` names, and that Service.
 //!
-//! Pools that name one Service share its picker: a Service cannot tell for which pool it is asked.
+//! Pools that name one Service share its picker: a Service cannot tell for which pool it is asked. It is told all of
+//! them, and its certificate names all of them.
 //!
 //! Its replicas find each other by a headless Service, named like the Deployment, and tell each other what they do.
+//!
+//! What a picker learns of endpoints' speeds is in a volume of its Pod: it outlives the container, not the Pod. A Pod
+//! that is made anew learns within a minute of traffic.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +15,8 @@ use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
         core::v1::{
-            Container, PodSpec, PodTemplateSpec, ResourceRequirements, Service, ServicePort, ServiceSpec,
+            Container, EmptyDirVolumeSource, PodSpec, PodTemplateSpec, ResourceRequirements, Service,
+            ServicePort, ServiceSpec, Volume, VolumeMount,
         },
     },
     apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
@@ -26,6 +31,9 @@ const HEALTH: u16 = 9003;
 const PEERS: u16 = 9004;
 /// Where it serves its admin interface.
 pub(crate) const ADMIN: u16 = 9090;
+/// The volume for what the picker learns of endpoints' speeds, and where it is.
+const LEARNED: &str = "learned";
+const LEARNED_DIR: &str = "/var/lib/signalbox";
 /// Two, so that one may go while the other decides.
 const REPLICAS: i32 = 2;
 /// More than the picker's own drain delay and drain timeout (3 s and 30 s).
@@ -126,7 +134,7 @@ impl Picker<'_> {
 
     fn pod(&self) -> PodSpec {
         let identity = self.config.identity.as_ref();
-        let secret = identity.map(|identity| (identity.picker_secret)(&self.pools[0].metadata.key()));
+        let secret = identity.map(|identity| (identity.picker_secret)(self.service));
         PodSpec {
             service_account_name: Some(self.shared.name.clone()),
             automount_service_account_token: Some(false),
@@ -135,7 +143,7 @@ impl Picker<'_> {
             security_context: Some(pods::pod_security(false)),
             topology_spread_constraints: Some(pods::spread(self.shared)),
             containers: vec![self.container()],
-            volumes: secret.map(|secret| vec![pods::identity_volume(secret)]),
+            volumes: Some(secret.map(pods::identity_volume).into_iter().chain([learned_volume()]).collect()),
             ..PodSpec::default()
         }
     }
@@ -144,6 +152,12 @@ impl Picker<'_> {
         let amounts = |amounts: &[(&str, &str)]| {
             Some(amounts.iter().map(|(k, v)| ((*k).to_owned(), Quantity((*v).to_owned()))).collect())
         };
+        let learned = VolumeMount {
+            name: LEARNED.to_owned(),
+            mount_path: LEARNED_DIR.to_owned(),
+            ..VolumeMount::default()
+        };
+        let mounts = self.config.identity.iter().map(|_| pods::identity_mount()).chain([learned]);
         Container {
             name: "picker".to_owned(),
             image: Some(self.config.picker_image.clone()),
@@ -164,7 +178,7 @@ impl Picker<'_> {
             readiness_probe: Some(pods::http_probe("/readyz", ADMIN, 3, 2)),
             liveness_probe: Some(pods::http_probe("/healthz", ADMIN, 10, 6)),
             security_context: Some(pods::container_security(false)),
-            volume_mounts: self.config.identity.is_some().then(|| vec![pods::identity_mount()]),
+            volume_mounts: Some(mounts.collect()),
             ..Container::default()
         }
     }
@@ -179,9 +193,22 @@ impl Picker<'_> {
             format!("--pools={}", pools.join(",")),
             format!("--secure-serving={}", self.secure),
             format!("--peers={}.{}.svc:{PEERS}", self.shared.name, self.shared.namespace),
+            format!("--learned-file={LEARNED_DIR}/learned.json"),
             "--log-format=json".to_owned(),
         ];
         args.extend(identity.into_iter().flat_map(|identity| identity.picker_args.clone()));
         args
+    }
+}
+
+/// Kilobytes, one for each pair of model and accelerator.
+fn learned_volume() -> Volume {
+    Volume {
+        name: LEARNED.to_owned(),
+        empty_dir: Some(EmptyDirVolumeSource {
+            size_limit: Some(Quantity("16Mi".to_owned())),
+            ..EmptyDirVolumeSource::default()
+        }),
+        ..Volume::default()
     }
 }

@@ -3,6 +3,7 @@
 //! One module per kind, each a pure walk that adds [`Finding`]s. Words of closed enumerations are not checked
 //! here: the types keep unknown words, and resolving reports them on the object's status.
 
+mod backend_tls_policy;
 mod duration;
 mod endpoint_slice;
 mod filter;
@@ -117,6 +118,7 @@ pub(crate) fn check(object: &AnyObject, findings: &mut Findings) {
         AnyObject::Gateway(gateway) => gateway::check(gateway, findings),
         AnyObject::HTTPRoute(route) => http_route::check(route, findings),
         AnyObject::ReferenceGrant(grant) => reference_grant::check(grant, findings),
+        AnyObject::BackendTLSPolicy(policy) => backend_tls_policy::check(policy, findings),
         AnyObject::InferencePool(pool) => inference_pool::check(pool, findings),
         AnyObject::InferenceObjective(objective) => inference_objective::check(objective, findings),
         AnyObject::InferenceModelRewrite(rewrite) => inference_model_rewrite::check(rewrite, findings),

@@ -363,3 +363,37 @@ fn other_kinds() {
         ],
     );
 }
+
+#[test]
+fn backend_tls_policy() {
+    cases(
+        |spec| {
+            format!(
+                "apiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\nmetadata: {{name: p}}\nspec: {spec}\n"
+            )
+        },
+        &[
+            (
+                "{targetRefs: [{group: '', kind: Service, name: a, sectionName: x}, {group: '', kind: Service, name: a, \
+                 sectionName: y}], validation: {hostname: a.b, wellKnownCACertificates: System}}",
+                &[],
+            ),
+            (
+                "{targetRefs: [{group: '', kind: Service, name: a}, {group: '', kind: Service, name: a}], validation: \
+                 {caCertificateRefs: [{group: '', kind: ConfigMap, name: c}], wellKnownCACertificates: System, hostname: \
+                 '*.b', subjectAltNames: [{type: Hostname}, {type: URI, uri: a}]}}",
+                &[
+                    "spec.targetRefs[1].sectionName: must be given, and differ",
+                    "spec.validation.caCertificateRefs: must be given, or wellKnownCACertificates",
+                    "spec.validation.hostname: \"*.b\" is not a hostname",
+                    "spec.validation.subjectAltNames[0].hostname: \"\" is not a hostname",
+                    "spec.validation.subjectAltNames[1].uri: must be a URI",
+                ],
+            ),
+            (
+                "{targetRefs: [], validation: {hostname: a}}",
+                &["spec.targetRefs: must not be empty", "spec.validation.caCertificateRefs: must be given"],
+            ),
+        ],
+    );
+}

@@ -13,7 +13,7 @@ use super::{
     served::{Definition, Served},
     table::{Resource, TABLE},
 };
-use crate::api::group;
+use crate::api::{Kind, group};
 
 /// The oldest API server whose fields the objects we write may use (`preStop: sleep`, 1.30; Pod-level sysctls).
 const OLDEST_SERVER: (u32, u32) = (1, 31);
@@ -110,7 +110,7 @@ fn line(version: &str) -> Option<(u64, u64)> {
 }
 
 fn is_needed(resource: &Resource) -> bool {
-    matches!(resource.group, group::GATEWAY | group::INFERENCE)
+    matches!(resource.group, group::GATEWAY | group::INFERENCE) && resource.kind != Kind::BackendTLSPolicy
 }
 
 fn remedy(resource: &Resource) -> &'static str {

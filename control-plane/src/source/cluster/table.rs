@@ -84,6 +84,7 @@ pub(super) const TABLE: &[Resource] = &[
     custom(Kind::Gateway, group::GATEWAY, "gateways", V1),
     custom(Kind::HTTPRoute, group::GATEWAY, "httproutes", V1),
     custom(Kind::ReferenceGrant, group::GATEWAY, "referencegrants", V1),
+    custom(Kind::BackendTLSPolicy, group::GATEWAY, "backendtlspolicies", &["v1"]),
     custom(Kind::InferencePool, group::INFERENCE, "inferencepools", &["v1"]),
     custom(Kind::InferenceObjective, group::LLM_D, "inferenceobjectives", ALPHA),
     custom(Kind::InferenceObjective, group::INFERENCE_X, "inferenceobjectives", ALPHA).superseded(),
@@ -151,7 +152,7 @@ mod tests {
     #[test]
     fn every_kind_is_watched() {
         let watched: BTreeSet<_> = TABLE.iter().map(|resource| resource.kind).collect();
-        assert_eq!(watched.len(), 16, "{watched:?}");
+        assert_eq!(watched.len(), 17, "{watched:?}");
         let names: BTreeSet<_> = TABLE.iter().map(Resource::name).collect();
         assert_eq!(names.len(), TABLE.len());
     }

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use metrics::Metrics;
 use patch::Patcher;
+pub use patch::rights;
 use queue::Queue;
 
 use super::Plan;

@@ -48,6 +48,7 @@ pub(super) fn observed(world: &World, object: &ObjectRef) -> Option<Observed> {
         Kind::GatewayClass => of(&world.gateway_classes, &object.key, |o| &o.status),
         Kind::Gateway => of(&world.gateways, &object.key, |o| &o.status),
         Kind::HTTPRoute => of(&world.http_routes, &object.key, |o| &o.status),
+        Kind::BackendTLSPolicy => of(&world.backend_tls_policies, &object.key, |o| &o.status),
         Kind::InferencePool => of(&world.pools, &object.key, |o| &o.status),
         _ => None,
     }
@@ -59,6 +60,7 @@ pub(super) fn changed(before: &World, after: &World) -> Vec<ObjectRef> {
     keys(&before.gateway_classes, &after.gateway_classes, &mut found);
     keys(&before.gateways, &after.gateways, &mut found);
     keys(&before.http_routes, &after.http_routes, &mut found);
+    keys(&before.backend_tls_policies, &after.backend_tls_policies, &mut found);
     keys(&before.pools, &after.pools, &mut found);
     found
 }

@@ -131,11 +131,25 @@ fn resource(kind: Kind) -> ApiResource {
     ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, "v1", kind.as_str()), plural)
 }
 
+/// Kinds that have a status of ours.
+const KINDS: [Kind; 5] =
+    [Kind::GatewayClass, Kind::Gateway, Kind::HTTPRoute, Kind::InferencePool, Kind::BackendTLSPolicy];
+
+/// What has to be allowed, cluster-wide: API group, resource, verb. An object is read again when somebody else was
+/// faster.
+pub fn rights() -> impl Iterator<Item = (&'static str, String, &'static str)> {
+    KINDS.into_iter().flat_map(|kind| {
+        let (group, plural) = names(kind);
+        [(group, plural.to_owned(), "get"), (group, format!("{plural}/status"), "patch")]
+    })
+}
+
 /// Group and plural of the kinds that have a status of ours.
 fn names(kind: Kind) -> (&'static str, &'static str) {
     match kind {
         Kind::GatewayClass => (group::GATEWAY, "gatewayclasses"),
         Kind::Gateway => (group::GATEWAY, "gateways"),
+        Kind::BackendTLSPolicy => (group::GATEWAY, "backendtlspolicies"),
         Kind::InferencePool => (group::INFERENCE, "inferencepools"),
         _ => (group::GATEWAY, "httproutes"),
     }

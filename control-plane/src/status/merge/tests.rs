@@ -202,7 +202,7 @@ proptest! {
         let own = items(&after["parents"]).iter().filter(|e| e["controllerName"] == US).count();
         let wanted = items(&desired["parents"]).len();
         prop_assert_eq!(own + result.dropped, wanted);
-        prop_assert!(items(&after["parents"]).len() <= foreign(&there).len().max(MAX_PARENTS));
+        prop_assert!(items(&after["parents"]).len() <= foreign(&there).len().max(PARENTS.room));
         prop_assert_eq!(merged(kind, Some(&desired), &after).fields, None);
         prop_assert_eq!(merged(kind, None, &after).fields.is_some(), own > 0);
     }
@@ -220,4 +220,27 @@ proptest! {
         prop_assert_eq!(foreign(&after), foreign(&status));
         prop_assert_eq!(merged(Kind::Gateway, Some(&desired), &after).fields, None);
     }
+}
+
+#[test]
+fn ancestors_of_policies_are_shared_as_parents_are() {
+    let ancestor = |controller: &str, name: &str, conditions: &[Value]| {
+        let mut entry = entry(controller, name, conditions);
+        entry["ancestorRef"] = entry.as_object_mut().unwrap().remove("parentRef").unwrap();
+        entry
+    };
+    let ancestors = |entries: &[Value]| json!({ "ancestors": entries });
+    let accepted = condition("Accepted", "True", 1);
+    let (theirs, gone) = (ancestor("other/x", "a", &[]), ancestor(US, "gone", &[]));
+    let desired = ancestors(&[ancestor(US, "a", std::slice::from_ref(&accepted))]);
+    let there = ancestors(&[gone, theirs.clone()]);
+    let fields = merged(Kind::BackendTLSPolicy, Some(&desired), &there).fields.unwrap();
+    let ours = ancestor(US, "a", &[at(accepted, T2)]);
+    assert_eq!(fields, ancestors(&[theirs.clone(), ours]));
+    assert_eq!(merged(Kind::BackendTLSPolicy, Some(&desired), &fields).fields, None);
+    assert_eq!(merged(Kind::BackendTLSPolicy, None, &fields).fields, Some(ancestors(&[theirs])));
+    // The list holds 16; what is not ours stays.
+    let full: Vec<_> = (0..16).map(|i| ancestor("other/x", &i.to_string(), &[])).collect();
+    let full = merged(Kind::BackendTLSPolicy, Some(&desired), &ancestors(&full));
+    assert_eq!((full.fields, full.dropped), (None, 1));
 }

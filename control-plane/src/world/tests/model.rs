@@ -42,6 +42,7 @@ fn any_object() -> impl Strategy<Value = AnyObject> {
         4 => (name(), labels(), select(vec!["", "x", "y"])).prop_map(|(n, labels, node)| pod(&n, &labels, node)),
         1 => (plain(), plain()).prop_map(|(n, product)| node(n, product)),
         1 => (name(), select(vec!["a", "b"])).prop_map(|(n, from)| grant(&n, from)),
+        1 => (name(), plain(), plain()).prop_map(|(n, service, bundle)| tls_policy(&n, service, bundle)),
         1 => (name(), plain()).prop_map(|(n, value)| secret(&n, value)),
         1 => (name(), any::<bool>()).prop_map(|(n, managed)| {
             config_map(&n, managed.then_some("inference.networking.k8s.io/bbr-managed"))
@@ -85,7 +86,7 @@ fn sight(world: &World, gateway: &NamespacedName) -> String {
         };
         seen += &format!(" {:?}", world.reference_grants.values().filter(matters).collect::<Vec<_>>());
         if backend == Backend::service(backend.key.clone()) {
-            seen += &format!(" {:?}", world.services.get(&backend.key));
+            seen += &format!(" {:?} {}", world.services.get(&backend.key), policies(world, &backend.key));
             continue;
         }
         let pool = world.pools.get(&backend.key);
@@ -95,7 +96,8 @@ fn sight(world: &World, gateway: &NamespacedName) -> String {
             world.rewrites.values().filter(|o| in_pool(keys::pool(o.as_ref(), &o.spec.pool_ref))).collect();
         let models: Vec<_> =
             world.models.values().filter(|o| in_pool(keys::pool(o.as_ref(), &o.spec.pool_ref))).collect();
-        seen += &format!(" {pool:?} {:?} {rewrites:?} {models:?}", picker.map(|p| world.services.get(&p)));
+        let picker = picker.map(|p| (world.services.get(&p), policies(world, &p)));
+        seen += &format!(" {pool:?} {picker:?} {rewrites:?} {models:?}");
     }
     for secret in
         world.secrets.values().filter(|s| keys::settings(object).contains(&keys::Setting::secret(s.key())))
@@ -108,6 +110,20 @@ fn sight(world: &World, gateway: &NamespacedName) -> String {
     }
     let mappings = world.config_maps.values().filter(|map| !map.metadata.labels.is_empty());
     seen + &format!(" {:?}", mappings.collect::<Vec<_>>())
+}
+
+/// The policies for a Service, with what they name.
+fn policies(world: &World, service: &NamespacedName) -> String {
+    let policies = world.backend_tls_policies.values().filter(|policy| {
+        policy.metadata.namespace == service.namespace
+            && policy.spec.target_refs.iter().any(|target| target.name == service.name)
+    });
+    let with_bundles = policies.map(|policy| {
+        let references = policy.spec.validation.ca_certificate_refs.iter();
+        let keys = references.map(|r| NamespacedName::new(&policy.metadata.namespace, &r.name));
+        (policy, keys.map(|key| world.config_maps.get(&key)).collect::<Vec<_>>())
+    });
+    format!("{:?}", with_bundles.collect::<Vec<_>>())
 }
 
 /// All that a pool's endpoints come from.

@@ -114,6 +114,19 @@ pub(super) fn grant(name: &str, from: &str) -> AnyObject {
     )
 }
 
+/// A policy with authorities in the ConfigMap `bundle`.
+pub(super) fn tls_policy(name: &str, service: &str, bundle: &str) -> AnyObject {
+    let target = json!({"group": "", "kind": "Service", "name": service});
+    let bundle = json!({"group": "", "kind": "ConfigMap", "name": bundle});
+    let validation = json!({"hostname": "h", "caCertificateRefs": [bundle]});
+    object(
+        Kind::BackendTLSPolicy,
+        name,
+        &[],
+        json!({"spec": {"targetRefs": [target], "validation": validation}}),
+    )
+}
+
 pub(super) fn secret(name: &str, value: &str) -> AnyObject {
     object(Kind::Secret, name, &[], json!({"stringData": {"tls.crt": value}}))
 }
@@ -165,6 +178,7 @@ pub(super) fn all(world: &World) -> Vec<AnyObject> {
     add(&world.gateways, &mut objects);
     add(&world.http_routes, &mut objects);
     add(&world.reference_grants, &mut objects);
+    add(&world.backend_tls_policies, &mut objects);
     add(&world.namespaces, &mut objects);
     add(&world.services, &mut objects);
     add(&world.endpoint_slices, &mut objects);

@@ -2,7 +2,14 @@
 //!
 //! Each test has a namespace of its own, all share one installation.
 
-use std::time::{Duration, Instant};
+mod fleets;
+mod pools;
+mod rights;
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use http::Method;
@@ -12,10 +19,10 @@ use integration_tests::{
 };
 use serde_json::{Value, json};
 
-const ROUTE: &str = include_str!("../../deploy/standalone/multi-model/routes-to-llms.yaml");
-const POOLS: &str = include_str!("../../deploy/standalone/multi-model/pools.yaml");
-const GATEWAY: &str = include_str!("../../deploy/cluster/multi-model/gateway.yaml");
-const SERVERS: &str = include_str!("../../deploy/cluster/multi-model/model-servers.yaml");
+const ROUTE: &str = include_str!("../../../deploy/standalone/multi-model/routes-to-llms.yaml");
+const POOLS: &str = include_str!("../../../deploy/standalone/multi-model/pools.yaml");
+const GATEWAY: &str = include_str!("../../../deploy/cluster/multi-model/gateway.yaml");
+const SERVERS: &str = include_str!("../../../deploy/cluster/multi-model/model-servers.yaml");
 
 /// How long a change may take on a busy machine.
 const SOON: Duration = Duration::from_secs(60);
