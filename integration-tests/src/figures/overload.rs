@@ -101,10 +101,11 @@ fn server(address: IpAddr) -> PodConfig {
     }
 }
 
-/// The pool, whose queue is short enough to fill up, and whose Pods are given no more than they run.
+/// The pool, whose queue is short enough to fill up, and whose Pods are given one more than they run: so the picker finds out
+/// how many that are.
 fn manifest(pods: &[IpAddr]) -> String {
     let managed = "    signalbox.dev/picker: managed\n";
-    let settings = "    signalbox.dev/endpoint-queue: \"0\"\n    signalbox.dev/queue-requests: \"128\"\n";
+    let settings = "    signalbox.dev/endpoint-queue: \"1\"\n    signalbox.dev/queue-requests: \"128\"\n";
     let mut text = pool("overloaded", pods).replace(managed, &format!("{managed}{settings}"));
     for (name, priority) in [("critical", 100), ("standard", 0), ("sheddable", -100)] {
         text.push_str(&format!(
@@ -221,7 +222,7 @@ fn figures(alone: &Answers, loaded: &Answers) -> Result<Vec<Figure>> {
     let scene = format!(
         "{PODS} simulated Pods of {BATCH} requests at a time and {ITL_MS} ms a token whatever the batch (so that only waiting is \
          measured), {TOKENS} tokens each: {CAPACITY:.0} requests/s; {TENANTS} tenants of each criticality send 0.5, 1.5 and 3 \
-         times that for {} s, one tenant of standard {GREEDY} of its part; queue of 128, endpoint-queue 0",
+         times that for {} s, one tenant of standard {GREEDY} of its part; queue of 128, endpoint-queue 1",
         MEASURED.as_secs()
     );
     let told = |refused: &BTreeMap<(u16, String), usize>| {
@@ -249,7 +250,10 @@ fn figures(alone: &Answers, loaded: &Answers) -> Result<Vec<Figure>> {
             NAMES[1],
             jain(&shares),
             "index",
-            format!("Jain's index of answers to standard's tenants ({shares:?}); {scene}"),
+            format!(
+                "Jain's index of answers to standard's tenants ({shares:?}, refused: [{}]); {scene}",
+                told(&refused("standard"))
+            ),
         )
         .aim(Aim::AtLeast(0.95)),
         Figure::new(
@@ -274,7 +278,7 @@ fn figures(alone: &Answers, loaded: &Answers) -> Result<Vec<Figure>> {
 /// 1 when all have the same, 1/n when one has all.
 fn jain(shares: &[f64]) -> f64 {
     let (sum, squares) = shares.iter().fold((0.0, 0.0), |(sum, squares), x| (sum + x, squares + x * x));
-    sum * sum / (shares.len() as f64 * squares)
+    if squares == 0.0 { 0.0 } else { sum * sum / (shares.len() as f64 * squares) }
 }
 
 #[cfg(test)]
@@ -283,6 +287,7 @@ mod tests {
 
     #[test]
     fn the_index_of_fairness() {
+        assert_eq!(jain(&[0.0; 3]), 0.0);
         assert!((jain(&[3.0; 20]) - 1.0).abs() < 1e-9);
         assert!((jain(&[1.0, 0.0, 0.0, 0.0]) - 0.25).abs() < 1e-9);
     }
