@@ -20,7 +20,7 @@ use crate::accelerator::policy::required;
 use crate::decisions::Asked;
 use crate::flow::{Admission, Among, Request, Ticket, Waiting};
 use crate::metrics::Asks;
-use crate::outcome::Usage;
+use crate::outcome::{Outcome, Usage};
 use crate::picker::explain::{Explanation, Want};
 use crate::picker::{self, Ask, Refusal};
 use crate::pool::{Pool, Role, Snapshot};
@@ -154,10 +154,7 @@ pub fn decide(
     let cached_tokens = pick.cached_tokens;
     metrics.picked(prompt_tokens, cached_tokens);
     let (follow, told, span) = recording.picked(asked, times, (&pick, &prefiller, class), explanation);
-    let blocks = Arc::new(chain.into_blocks());
-    for outcome in prefill.iter_mut().chain([&mut pick.outcome]) {
-        outcome.sent(Arc::clone(&blocks), block_tokens);
-    }
+    sent(prefill.iter_mut().chain([&mut pick.outcome]), chain.into_blocks(), block_tokens);
     let endpoints = list(&pick.endpoints);
     let body = target.map(|target| rewrite::replace(question.body, found.model_at.clone(), target));
     let restore = target.map(|target| rewrite::restore(question.body, found.model_at.clone(), target));
@@ -181,6 +178,12 @@ fn prompt_tokens(found: &Inference<'_>, lane: &Lane, model: &str, counted: Optio
     let Some(counted) = counted else { return found.prompt.tokens(lane.tokens.ratio(model)) };
     let others = u32::try_from(found.prompt.other_tokens()).unwrap_or(u32::MAX);
     counted.prompt_tokens(&lane.tokens).saturating_add(others)
+}
+
+/// The endpoints of `outcomes` are sent the prompt.
+fn sent<'a>(outcomes: impl Iterator<Item = &'a mut Outcome>, blocks: Vec<u64>, block_tokens: f32) {
+    let blocks = Arc::new(blocks);
+    outcomes.for_each(|outcome| outcome.sent(Arc::clone(&blocks), block_tokens));
 }
 
 /// "ip:port", separated by commas.
