@@ -1,7 +1,7 @@
 //! From objects to bytes: everything between a batch of changes and what Envoys and pickers are sent.
 //!
 //! `translate/N`: resolve and translate N HTTPRoutes on one Gateway from nothing. `route_change/N`: one of N routes
-//! changes. `endpoint_change/N`: one Pod of N (in 1,000 pools, beside 10,000 routes) comes or goes.
+//! changes. `own_host/N`: a route with a hostname of its own comes or goes beside N such routes. `endpoint_change/N`: one Pod of N (in 1,000 pools, beside 10,000 routes) comes or goes.
 
 use std::{hint::black_box, time::Duration};
 
@@ -138,6 +138,48 @@ fn one_route(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// A route with a hostname of its own, all to one pool.
+fn own_host(i: usize) -> AnyObject {
+    object::<control_plane::api::HttpRoute>(json!({
+        "metadata": meta(&format!("own-{i}")),
+        "spec": {
+            "parentRefs": [{ "name": "gw" }],
+            "hostnames": [format!("own-{i}.example.com")],
+            "rules": [{
+                "matches": [{ "headers": [{ "name": "X-Gateway-Model-Name", "value": "chatbot" }] }],
+                "backendRefs": [{ "name": "pool-0", "kind": "InferencePool" }],
+            }],
+        },
+    }))
+}
+
+fn one_host(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("own_host");
+    group.sample_size(20).measurement_time(Duration::from_secs(5));
+    for routes in [10, 1_000, 3_000] {
+        let mut objects = gateway_objects();
+        objects.push(pool(0));
+        objects.extend((0..routes).map(own_host));
+        let mut pipeline = loaded(objects);
+        let mut turn = 0_usize;
+        group.bench_function(BenchmarkId::from_parameter(routes), |bencher| {
+            bencher.iter(|| {
+                turn += 1;
+                let added = own_host(routes);
+                let change = if turn.is_multiple_of(2) {
+                    Change::Delete(added.object_ref())
+                } else {
+                    Change::Apply(added)
+                };
+                let output = pipeline.apply(&Batch::from_iter([change]));
+                assert_eq!(output.snapshots.len(), 1, "the change is published");
+                output
+            });
+        });
+    }
+    group.finish();
+}
+
 fn one_endpoint(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("endpoint_change");
     group.sample_size(20).measurement_time(Duration::from_secs(5));
@@ -165,5 +207,5 @@ fn one_endpoint(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, from_nothing, one_route, one_endpoint);
+criterion_group!(benches, from_nothing, one_route, one_host, one_endpoint);
 criterion_main!(benches);
