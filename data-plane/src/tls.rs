@@ -17,7 +17,9 @@ use std::time::Duration;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
-use rustls::server::WebPkiClientVerifier;
+use rustls::crypto::CryptoProvider;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoClientAuth, WebPkiClientVerifier};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -49,11 +51,11 @@ impl Acceptor {
     /// # Errors
     /// The files cannot be read or do not fit together; the message names the file.
     pub fn new(directory: Option<&Path>) -> anyhow::Result<Self> {
-        let (chain, key) = match directory {
+        let identity = match directory {
             Some(directory) => Files::read(directory)?.parse()?,
             None => self_signed()?,
         };
-        let config = ArcSwap::from_pointee(config(chain, key)?);
+        let config = ArcSwap::from_pointee(config(identity, Arc::new(NoClientAuth))?);
         Ok(Self { config, directory: directory.map(Path::to_owned) })
     }
 
@@ -78,7 +80,7 @@ impl Acceptor {
                 continue;
             }
             let used = files.as_ref().map_err(Clone::clone).and_then(|files| {
-                let parsed = files.parse().and_then(|(chain, key)| config(chain, key));
+                let parsed = files.parse().and_then(|identity| config(identity, Arc::new(NoClientAuth)));
                 parsed.map_err(|error| format!("{error:#}"))
             });
             match used {
@@ -121,22 +123,15 @@ pub(crate) fn leaf(directory: &Path) -> anyhow::Result<CertificateDer<'static>> 
 /// # Errors
 /// A file cannot be used; the message names it.
 pub(crate) fn mutual(directory: &Path) -> anyhow::Result<ServerConfig> {
-    let (chain, key) = Files::read(directory)?.parse()?;
+    let identity = Files::read(directory)?.parse()?;
     let mut roots = rustls::RootCertStore::empty();
     for authority in CertificateDer::pem_slice_iter(&read(&directory.join("ca.crt"))?) {
         roots.add(authority.context("ca.crt cannot be read as PEM")?).context("ca.crt cannot be used")?;
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
         .build()
         .context("ca.crt cannot be used")?;
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(chain, key)
-        .context("the certificate and its key cannot be used; do tls.crt and tls.key belong together?")?;
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(config)
+    config(identity, verifier)
 }
 
 impl Files {
@@ -159,10 +154,15 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
 
 type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-fn config(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> anyhow::Result<ServerConfig> {
-    let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// Serves HTTP/2 as `identity` to clients that `verifier` lets pass.
+fn config((chain, key): Identity, verifier: Arc<dyn ClientCertVerifier>) -> anyhow::Result<ServerConfig> {
+    let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
+        .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)
         .context("the certificate and its key cannot be used; do tls.crt and tls.key belong together?")?;
     config.alpn_protocols = vec![b"h2".to_vec()];
