@@ -16,6 +16,7 @@ pub mod config;
 pub mod gateway;
 pub mod identity;
 pub mod infra;
+pub mod kept;
 pub mod leader;
 pub mod pipeline;
 pub mod pools;

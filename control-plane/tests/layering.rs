@@ -14,8 +14,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // The core: no edge is named here.
     ("api", &[]),
     ("world", &["api", "source::batch"]),
-    ("gateway", &["api", "world"]),
-    ("translate", &["api", "gateway", "xds::core"]),
+    ("kept", &[]),
+    ("gateway", &["api", "kept", "world"]),
+    ("translate", &["api", "gateway", "kept", "xds::core"]),
     ("xds", &["api", "identity", "tasks"]),
     ("pipeline", &["api", "world", "gateway", "translate", "xds::core", "pools", "source::batch"]),
     // Edges.
@@ -23,7 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("source", &["api", "tasks"]),
     ("pools", &["api", "gateway", "identity", "replicas", "tasks", "world", "xds::core"]),
     ("replicas", &["api", "identity", "world", "xds"]),
-    ("status", &["api", "gateway", "world"]),
+    ("status", &["api", "gateway", "kept", "world"]),
     ("leader", &[]),
     ("infra", &["api", "gateway", "world", "translate", "tasks", "status", "source"]),
     (

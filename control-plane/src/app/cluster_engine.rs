@@ -52,6 +52,7 @@ pub(super) struct ClusterEngine {
     pub(super) missing: watch::Sender<BTreeSet<NamespacedName>>,
     pub(super) trust: watch::Receiver<Option<Arc<str>>>,
     pub(super) states: watch::Receiver<States>,
+    pub(super) planner: status::Planner,
     /// Absent where Gateways are somebody else's: then no status is ours either.
     pub(super) writer: Option<StatusWriter>,
     pub(super) overview: watch::Sender<String>,
@@ -190,7 +191,7 @@ impl ClusterEngine {
                 pickers: &pickers,
             };
             let entries = pipeline.gateways().map(|(name, reports, _)| (name, reports, facts[name].clone()));
-            writer.set(status::plan(inputs, entries), pipeline.world().clone());
+            writer.set(self.planner.plan(inputs, entries), pipeline.world().clone());
         }
         self.show(&facts, &states);
         self.steady = steady;

@@ -149,6 +149,7 @@ async fn run(config: ControllerConfig) -> Result<ExitCode> {
     let (writer, status_task) = writer.unzip();
     let controller_name = if config.pools_only { "" } else { CONTROLLER_NAME };
     let engine = ClusterEngine {
+        planner: status::Planner::default(),
         tiers: Tiers {
             pipeline: Pipeline::new(gateway::Options::new(controller_name), translate::Settings::default()),
             publisher: publisher.clone(),

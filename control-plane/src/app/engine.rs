@@ -27,6 +27,7 @@ use crate::{
 pub(super) struct Engine {
     pub(super) tiers: Tiers,
     pub(super) local: Local,
+    pub(super) planner: status::Planner,
     pub(super) statuses: StatusFiles,
     pub(super) run_dir: RunDir,
     pub(super) source: String,
@@ -113,7 +114,7 @@ impl Engine {
             cluster: None,
             pickers: &BTreeMap::new(),
         };
-        let plan = status::plan(inputs, entries);
+        let plan = self.planner.plan(inputs, entries);
         if let Err(error) =
             self.statuses.write(&plan, &Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
         {

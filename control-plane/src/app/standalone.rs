@@ -33,7 +33,7 @@ use crate::{
     pools::{self, PoolPublisher},
     process_metrics,
     source::{FileSource, Reload},
-    status::{files::StatusFiles, overview::Overview},
+    status::{Planner, files::StatusFiles, overview::Overview},
     tasks::TaskSet,
     translate,
     xds::{self, Nodes, Publisher},
@@ -105,6 +105,7 @@ async fn run(config: StandaloneConfig) -> Result<ExitCode> {
     let (overview, overview_heard) = watch::channel(String::from("{}"));
     let (expected, expected_heard) = watch::channel(BTreeSet::new());
     let mut engine = Engine {
+        planner: Planner::default(),
         tiers: Tiers {
             pipeline: Pipeline::new(options, translate::Settings::default()),
             publisher: publisher.clone(),

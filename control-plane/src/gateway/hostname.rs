@@ -7,7 +7,7 @@ use std::fmt;
 
 /// The set of request hosts that a listener or route speaks of; lower case.
 ///
-/// The order has no meaning beyond being total.
+/// The order is that of the texts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Hostname {
     /// Every host.

@@ -36,7 +36,7 @@ pub(super) struct Listener<'w> {
 }
 
 /// Why a listener is not accepted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problem {
     /// Reason of the condition `Accepted`.
     pub(super) reason: &'static str,

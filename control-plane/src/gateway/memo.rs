@@ -1,24 +1,35 @@
 //! Work kept from one resolution of a Gateway to the next.
 //!
 //! What a route compiles to depends on the route and on Services, InferencePools, ReferenceGrants, BackendTLSPolicies
-//! and the ConfigMaps that these name. While those are the same objects, a route that is the same object keeps its compiled form, and so its `Arc`s: unchanged
-//! routes of two resolutions are equal by pointer. Pods, EndpointSlices and status do not touch this.
+//! and the ConfigMaps that these name; where it attaches depends on the Gateway and on Namespaces besides. While those
+//! have the same content, a route that is the same object keeps what it came to; what is made anew and comes out equal is
+//! the same object too. So the unchanged parts of two resolutions are equal by pointer, which later stages count on.
+//! Pods, EndpointSlices and status do not touch this.
 //!
 //! ```text
-//! same Services, pools, grants, policies? ── no ──▶ forget everything
-//!              └── yes ──▶ same Arc<HttpRoute>? ── yes ──▶ same Arc<CompiledRoute>
+//! same Services, pools, grants, policies? ── no ──▶ compile and attach all routes again
+//!              └── yes ──▶ same Gateway, Namespaces? ── no ──▶ attach all routes again
+//!                                  └── yes ──▶ same Arc<HttpRoute>? ── yes ──▶ same Arc<PlacedRoute>
 //! ```
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use super::{
+    attach::Attacher,
     backend_tls,
     certificate::Certificates,
+    kept_hosts::KeptHosts,
+    listener::{Listener, Problem},
+    placed_route::PlacedRoute,
     route::{Backends, CompiledRoute, Found, compile},
 };
 use crate::{
-    api::{BackendTLSPolicy, ConfigMap, HttpRoute, InferencePool, ReferenceGrant, Service},
-    world::{Objects, World},
+    api::{
+        BackendTLSPolicy, ConfigMap, Gateway, HttpRoute, InferencePool, Namespace, Object, ReferenceGrant,
+        Service,
+    },
+    kept::Kept,
+    world::{Objects, World, same_objects},
 };
 
 /// References kept at most: those of routes that are gone are forgotten only together with the rest.
@@ -29,14 +40,25 @@ const MAX_FOUND: usize = 100_000;
 #[derive(Debug, Default)]
 pub struct Memo {
     inputs: Inputs,
+    place: Place,
     /// What references turned out to be.
     pub(super) found: Found,
     /// Certificates of Secrets.
     pub(super) certificates: Certificates,
-    /// By the address of the route, which stays its own as long as it is held here.
-    routes: HashMap<usize, (Arc<HttpRoute>, Arc<CompiledRoute>)>,
+    /// Virtual hosts.
+    pub(super) hosts: KeptHosts,
+    /// In key order.
+    routes: Vec<Known>,
 }
 
+/// A route that is held, so that its address stays its own.
+#[derive(Debug)]
+struct Known {
+    route: Arc<HttpRoute>,
+    placed: Arc<PlacedRoute>,
+}
+
+/// What compiling depends on.
 #[derive(Debug, Default)]
 struct Inputs {
     services: Objects<Service>,
@@ -46,31 +68,65 @@ struct Inputs {
     bundles: Objects<ConfigMap>,
 }
 
+/// What attaching depends on besides.
+#[derive(Debug, Default)]
+struct Place {
+    gateway: Option<Arc<Gateway>>,
+    namespaces: Objects<Namespace>,
+    /// By listener.
+    problems: Vec<Option<Problem>>,
+}
+
 impl Memo {
-    /// Compiles routes, those that are known only once.
-    pub(super) fn compile<'w>(
+    /// Compiles and attaches routes, which are in key order: those that are known only once.
+    pub(super) fn place<'w>(
         &mut self,
-        world: &World,
+        world: &'w World,
+        gateway: &'w Arc<Gateway>,
+        listeners: &[Listener<'w>],
         routes: impl Iterator<Item = &'w Arc<HttpRoute>>,
-    ) -> Vec<(&'w Arc<HttpRoute>, Arc<CompiledRoute>)> {
-        if !self.inputs.are_those_of(world) || self.found.len() > MAX_FOUND {
-            let certificates = std::mem::take(&mut self.certificates);
-            *self = Self { inputs: Inputs::of(world), certificates, ..Self::default() };
+    ) -> Vec<Arc<PlacedRoute>> {
+        let compiles = !self.inputs.are_those_of(world) || self.found.len() > MAX_FOUND;
+        if compiles {
+            (self.inputs, self.found) = (Inputs::of(world), Found::default());
         }
-        let mut known = std::mem::take(&mut self.routes);
+        let places = compiles || !self.place.is_that_of(world, gateway, listeners);
+        if places {
+            self.place = Place::of(world, gateway, listeners);
+        }
+        let name = gateway.key();
+        let mut attacher = Attacher::new(world, &name, listeners);
         let mut backends = Backends::new(world, &mut self.found);
-        let mut out = Vec::new();
+        let mut known = Kept::new(std::mem::take(&mut self.routes));
         for route in routes {
-            let address = Arc::as_ptr(route).addr();
-            let (held, compiled) = known.remove(&address).unwrap_or_else(|| {
-                let compiled = Arc::new(compile(route, &mut backends));
-                (Arc::clone(route), compiled)
-            });
-            out.push((route, Arc::clone(&compiled)));
-            self.routes.insert(address, (held, compiled));
+            let last = known.take(|known: &Known| name_of(&known.route).cmp(&name_of(route)));
+            let same = last.as_ref().filter(|last| !compiles && Arc::ptr_eq(&last.route, route));
+            let compiled = match same {
+                Some(_) if !places => {
+                    self.routes.extend(last);
+                    continue;
+                }
+                Some(same) => Arc::clone(&same.placed.compiled),
+                None => {
+                    Arc::new(compile(route, &mut backends).shared_with(last.as_ref().map(Known::compiled)))
+                }
+            };
+            let placed = PlacedRoute::new(route, compiled, &attacher.attach(route));
+            let placed = placed.shared_with(last.as_ref().map(|last| &*last.placed));
+            self.routes.push(Known { route: Arc::clone(route), placed: Arc::new(placed) });
         }
-        out
+        self.routes.iter().map(|known| Arc::clone(&known.placed)).collect()
     }
+}
+
+impl Known {
+    fn compiled(&self) -> &CompiledRoute {
+        &self.placed.compiled
+    }
+}
+
+fn name_of(route: &HttpRoute) -> (&str, &str) {
+    (&route.metadata.namespace, &route.metadata.name)
 }
 
 impl Inputs {
@@ -84,19 +140,28 @@ impl Inputs {
         }
     }
 
-    /// Maps that share their root are equal; equal maps that do not are looked through, which is still far less than
-    /// compiling.
     fn are_those_of(&self, world: &World) -> bool {
-        same(&self.services, &world.services)
-            && same(&self.pools, &world.pools)
-            && same(&self.grants, &world.reference_grants)
-            && same(&self.policies, &world.backend_tls_policies)
-            && same(&self.bundles, &backend_tls::bundles(world))
+        same_objects(&self.services, &world.services)
+            && same_objects(&self.pools, &world.pools)
+            && same_objects(&self.grants, &world.reference_grants)
+            && same_objects(&self.policies, &world.backend_tls_policies)
+            && same_objects(&self.bundles, &backend_tls::bundles(world))
     }
 }
 
-/// Whether the maps hold the same objects, not merely equal ones.
-fn same<T>(one: &Objects<T>, other: &Objects<T>) -> bool {
-    one.ptr_eq(other)
-        || one.len() == other.len() && one.values().zip(other.values()).all(|(a, b)| Arc::ptr_eq(a, b))
+impl Place {
+    fn of(world: &World, gateway: &Arc<Gateway>, listeners: &[Listener<'_>]) -> Self {
+        Self {
+            gateway: Some(Arc::clone(gateway)),
+            namespaces: world.namespaces.clone(),
+            problems: listeners.iter().map(|listener| listener.problem.clone()).collect(),
+        }
+    }
+
+    fn is_that_of(&self, world: &World, gateway: &Gateway, listeners: &[Listener<'_>]) -> bool {
+        let same = |held: &Arc<Gateway>| held.key() == gateway.key() && held.spec == gateway.spec;
+        self.gateway.as_ref().is_some_and(same)
+            && same_objects(&self.namespaces, &world.namespaces)
+            && self.problems.iter().eq(listeners.iter().map(|listener| &listener.problem))
+    }
 }

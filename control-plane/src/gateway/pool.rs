@@ -46,11 +46,11 @@ pub(super) struct ResolvedPool {
 
 /// What the routes of a Gateway have to do with a pool.
 #[derive(Default)]
-pub(super) struct Referrers {
+pub(super) struct Referrers<'r> {
     /// Whether a route that refers to the pool is accepted.
     pub(super) accepted: bool,
     /// The first route that is not, and why.
-    pub(super) refused: Option<(NamespacedName, String)>,
+    pub(super) refused: Option<(&'r NamespacedName, &'r str)>,
 }
 
 /// Looks at a pool.
@@ -98,7 +98,7 @@ pub(super) fn resolve(world: &World, pool: &InferencePool) -> ResolvedPool {
 }
 
 /// The pool's report with the Gateway as parent.
-pub(super) fn report(pool: &InferencePool, resolved: &ResolvedPool, referrers: &Referrers) -> PoolReport {
+pub(super) fn report(pool: &InferencePool, resolved: &ResolvedPool, referrers: &Referrers<'_>) -> PoolReport {
     let accepted = match &referrers.refused {
         Some((route, why)) if !referrers.accepted => {
             let message = format!("HTTPRoute {route} refers to the pool and is not accepted: {why}");

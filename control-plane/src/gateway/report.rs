@@ -2,7 +2,7 @@
 //!
 //! A user's mistake is a report, never an `Err`. Reports carry no times, so equal reports mean nothing changed.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::api::{ConditionStatus, NamespacedName, ParentRef, RouteGroupKind};
 
@@ -28,7 +28,7 @@ pub struct Reports {
     /// The Gateway.
     pub gateway: GatewayReport,
     /// HTTPRoutes that name the Gateway as a parent: one entry per parentRef, in the route's order.
-    pub routes: BTreeMap<NamespacedName, Vec<RouteParentReport>>,
+    pub routes: BTreeMap<Arc<NamespacedName>, Arc<[RouteParentReport]>>,
     /// InferencePools that a route of the Gateway refers to.
     pub pools: BTreeMap<NamespacedName, PoolReport>,
     /// BackendTLSPolicies with a target that a route of the Gateway, or a pool of one, refers to.

@@ -1,33 +1,31 @@
 //! Resolves one Gateway: brings the decisions of the other modules together.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
 };
 
 use super::{
-    Memo, Options,
-    attach::{Attacher, Attachment},
-    backend_tls,
+    Memo, Options, backend_tls,
     base_models::base_models,
     certificate,
     class::is_ours,
+    hostname::Hostname,
     ir::{
         self, Action, Cluster, ClusterName, HttpListener, ListenerProtocol, Route, TlsChain, Upstream,
         VirtualHost,
     },
+    kept_hosts::{ChainId, KeptHosts},
     listener::{Listener, listeners},
     models::{self, Catalogue},
+    placed_route::PlacedRoute,
     pool::{self, Referrers},
     report::Reports,
-    route::{CompiledRoute, Found},
+    route::Found,
     status,
-    virtual_host::{Chain, Hosts, Ports},
+    virtual_host::{Chain, Ports},
 };
-use crate::{
-    api::{HttpRoute, NamespacedName, Object},
-    world::World,
-};
+use crate::{api::NamespacedName, world::World};
 
 /// A Gateway, resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,13 +34,6 @@ pub struct Resolved {
     pub ir: ir::Gateway,
     /// What was found out about its objects.
     pub reports: Reports,
-}
-
-/// A route of the Gateway with all that is known about it.
-struct RouteOf<'w> {
-    route: &'w Arc<HttpRoute>,
-    compiled: Arc<CompiledRoute>,
-    attachments: Vec<Attachment<'w>>,
 }
 
 type Clusters = BTreeMap<ClusterName, Arc<Cluster>>;
@@ -66,27 +57,21 @@ pub fn resolve_again(
     }
     let object = world.gateways.get(gateway)?;
     let listeners = listeners(world, object, options, &mut memo.certificates);
-    let mut attacher = Attacher::new(world, gateway, &listeners);
-    let compiled = memo.compile(world, world.routes_of(gateway)).into_iter();
-    let routes: Vec<RouteOf<'_>> = compiled
-        .map(|(route, compiled)| RouteOf { route, attachments: attacher.attach(route), compiled })
-        .collect();
-    let found = &memo.found;
+    let routes = memo.place(world, object, &listeners, world.routes_of(gateway));
+    let Memo { found, hosts, .. } = memo;
 
     let refusal = status::gateway_refusal(world, object);
     let served = refusal.is_none();
     let mut ports = Ports::new(if served { &listeners } else { &[] });
     if served {
-        for route in &routes {
-            ports.put(&route.compiled.matches, &route.listeners());
-        }
+        routes.iter().for_each(|route| ports.put(route));
     }
     let ports = ports.into_chains(gateway);
     let clusters = clusters(&ports, found, options);
     let verifies = clusters.values().any(|cluster| pool::needs_trust(cluster));
     let ir = ir::Gateway {
         name: gateway.clone(),
-        listeners: Sockets { world, clusters: &clusters, gateway, options, bases: None }
+        listeners: Sockets { world, clusters: &clusters, gateway, options, hosts, bases: None }
             .all(&listeners, ports),
         clusters,
         certificates: certificate::resources(
@@ -98,59 +83,28 @@ pub fn resolve_again(
         gateway: status::gateway(object, refusal, &listeners, &attached(&routes)),
         pools: pools(&routes, found),
         policies: backend_tls::reports(world, gateway),
-        routes: routes.iter().map(RouteOf::reports).collect(),
+        routes: routes.iter().map(|route| (Arc::clone(&route.key), Arc::clone(&route.reports))).collect(),
     };
     Some(Resolved { ir, reports })
 }
 
-impl RouteOf<'_> {
-    /// Listeners that the route attaches to by any of its parentRefs.
-    fn listeners(&self) -> BTreeMap<usize, BTreeSet<super::hostname::Hostname>> {
-        let mut listeners: BTreeMap<usize, BTreeSet<_>> = BTreeMap::new();
-        for attachment in &self.attachments {
-            for (&listener, hosts) in &attachment.listeners {
-                listeners.entry(listener).or_default().extend(hosts.iter().cloned());
-            }
-        }
-        listeners
-    }
-
-    fn reports(&self) -> (NamespacedName, Vec<super::report::RouteParentReport>) {
-        let parents = self.attachments.iter();
-        let parents =
-            parents.map(|attachment| status::route(self.route, &self.compiled, attachment)).collect();
-        (self.route.key(), parents)
-    }
-}
-
 /// Accepted routes by listener.
-fn attached(routes: &[RouteOf<'_>]) -> BTreeMap<usize, u32> {
+fn attached(routes: &[Arc<PlacedRoute>]) -> BTreeMap<usize, u32> {
     let mut counts: BTreeMap<usize, u32> = BTreeMap::new();
-    for route in routes {
-        let accepted =
-            route.attachments.iter().filter(|a| status::route_is_accepted(&route.compiled, a).is_ok());
-        let listeners: BTreeSet<usize> = accepted.flat_map(|a| a.listeners.keys().copied()).collect();
-        for listener in listeners {
-            *counts.entry(listener).or_default() += 1;
-        }
+    for &listener in routes.iter().flat_map(|route| &route.counted_on) {
+        *counts.entry(listener).or_default() += 1;
     }
     counts
 }
 
 /// Reports of the pools that routes refer to.
-fn pools(routes: &[RouteOf<'_>], found: &Found) -> BTreeMap<NamespacedName, super::report::PoolReport> {
-    let mut referrers: BTreeMap<&NamespacedName, Referrers> = BTreeMap::new();
+fn pools(routes: &[Arc<PlacedRoute>], found: &Found) -> BTreeMap<NamespacedName, super::report::PoolReport> {
+    let mut referrers: BTreeMap<&NamespacedName, Referrers<'_>> = BTreeMap::new();
     for route in routes {
         for pool in &route.compiled.pools {
             let referrers = referrers.entry(pool).or_default();
-            for attachment in &route.attachments {
-                match status::route_is_accepted(&route.compiled, attachment) {
-                    Ok(()) => referrers.accepted = true,
-                    Err((_, message)) => {
-                        referrers.refused.get_or_insert_with(|| (route.route.key(), message));
-                    }
-                }
-            }
+            referrers.accepted |= route.accepted;
+            referrers.refused = referrers.refused.or(route.refused.as_deref().map(|why| (&*route.key, why)));
         }
     }
     let reports = referrers.into_iter().filter_map(|(key, referrers)| {
@@ -161,9 +115,12 @@ fn pools(routes: &[RouteOf<'_>], found: &Found) -> BTreeMap<NamespacedName, supe
 }
 
 /// The clusters that the routes name.
-fn clusters(ports: &BTreeMap<u16, Vec<Chain>>, found: &Found, options: &Options) -> Clusters {
-    let routes = ports.values().flatten().flat_map(|chain| chain.hosts.values()).flatten();
-    let names: BTreeSet<&ClusterName> = routes.flat_map(|route| targets(route)).collect();
+fn clusters(ports: &BTreeMap<u16, Vec<Chain<'_>>>, found: &Found, options: &Options) -> Clusters {
+    let routes = ports.values().flatten().flat_map(|chain| &chain.hosts).flat_map(|(_, routes)| routes);
+    // Equal names are mostly the same allocation, which is quicker to tell than their texts.
+    let mut seen = HashSet::new();
+    let names = routes.flat_map(|route| targets(route)).filter(|name| seen.insert(name.as_str().as_ptr()));
+    let names: BTreeSet<&ClusterName> = names.collect();
     let clusters = found.clusters(names.into_iter()).into_iter();
     let secured = |cluster| match options.picker_trust {
         Some(_) => cluster,
@@ -189,28 +146,39 @@ struct Sockets<'a> {
     clusters: &'a Clusters,
     gateway: &'a NamespacedName,
     options: &'a Options,
+    hosts: &'a mut KeptHosts,
     /// Read only where a route asks for base models, so that ConfigMaps do not touch other Gateways.
     bases: Option<BTreeMap<String, String>>,
 }
 
 impl Sockets<'_> {
-    fn all(mut self, listeners: &[Listener<'_>], ports: BTreeMap<u16, Vec<Chain>>) -> Vec<Arc<ir::Listener>> {
+    fn all(
+        mut self,
+        listeners: &[Listener<'_>],
+        ports: BTreeMap<u16, Vec<Chain<'_>>>,
+    ) -> Vec<Arc<ir::Listener>> {
+        self.hosts.begin(self.world);
         let sockets = ports.into_iter().map(|(port, chains)| {
             Arc::new(ir::Listener {
                 port,
                 bind_port: self.options.bind.bind_port(port),
                 addresses: self.options.addresses.get(self.gateway).cloned().unwrap_or_default(),
-                protocol: self.protocol(listeners, chains),
+                protocol: self.protocol(port, listeners, chains),
             })
         });
         sockets.collect()
     }
 
-    fn protocol(&mut self, listeners: &[Listener<'_>], chains: Vec<Chain>) -> ListenerProtocol {
+    fn protocol(
+        &mut self,
+        port: u16,
+        listeners: &[Listener<'_>],
+        chains: Vec<Chain<'_>>,
+    ) -> ListenerProtocol {
         let mut tls = Vec::new();
         for chain in chains {
             let listener = &listeners[chain.listener];
-            let http = self.http(&chain.hosts);
+            let http = self.http((port, chain.listener), chain.hosts);
             if !listener.is_tls() {
                 // A port in the clear is one chain.
                 return ListenerProtocol::Http(http);
@@ -230,12 +198,12 @@ impl Sockets<'_> {
         ListenerProtocol::Https(tls)
     }
 
-    fn http(&mut self, hosts: &Hosts) -> HttpListener {
+    fn http(&mut self, chain: ChainId, hosts: Vec<(&Hostname, Vec<Arc<Route>>)>) -> HttpListener {
         let is_picked = |name: &ClusterName| {
             let cluster = self.clusters.get(name);
             cluster.is_some_and(|cluster| matches!(cluster.upstream, Upstream::Pool(_, Some(_))))
         };
-        let all = || hosts.values().flatten().map(|route| &**route);
+        let all = || hosts.iter().flat_map(|(_, routes)| routes).map(|route| &**route);
         let model_headers = models::headers(all());
         let uses_pickers = all().any(|route| targets(route).any(is_picked));
         let base_models = match model_headers.iter().any(|header| header == models::BASE_MODEL_HEADER) {
@@ -243,15 +211,13 @@ impl Sockets<'_> {
             false => BTreeMap::new(),
         };
         let mut catalogue = Catalogue::new(self.world, self.clusters, &base_models);
-        let mut virtual_hosts = Vec::with_capacity(hosts.len());
-        for (hostname, routes) in hosts {
-            virtual_hosts.push(Arc::new(VirtualHost {
-                hostname: hostname.clone(),
-                models: catalogue.models(routes),
-                models_path_is_routed: models::models_path_is_routed(routes),
-                routes: routes.clone(),
-            }));
-        }
+        let make = |hostname: &Hostname, routes: Vec<Arc<Route>>| VirtualHost {
+            hostname: hostname.to_string(),
+            models: catalogue.models(&routes),
+            models_path_is_routed: models::models_path_is_routed(&routes),
+            routes,
+        };
+        let virtual_hosts = self.hosts.hosts(chain, &base_models, hosts.into_iter(), make);
         HttpListener { virtual_hosts, model_headers, base_models, uses_pickers }
     }
 }

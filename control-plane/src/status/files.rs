@@ -48,7 +48,7 @@ impl StatusFiles {
         }
         for (object, status) in plan {
             let previous = self.written.get(object);
-            let status = with_times(status.clone(), previous, now);
+            let status = with_times(Value::clone(status), previous, now);
             if previous == Some(&status) {
                 continue;
             }
@@ -109,10 +109,10 @@ mod tests {
         let path = dir.path().join("status/gateway.ns.gw.yaml");
         let status =
             |s: &str| json!({ "conditions": [{ "type": "Programmed", "status": s, "reason": "r" }] });
-        files.write(&Plan::from([(object.clone(), status("True"))]), "2026-01-01T00:00:00Z").unwrap();
+        files.write(&Plan::from([(object.clone(), status("True").into())]), "2026-01-01T00:00:00Z").unwrap();
         let first = fs::read_to_string(&path).unwrap();
         assert!(first.contains("kind: Gateway") && first.contains("2026-01-01"), "{first}");
-        files.write(&Plan::from([(object, status("True"))]), "2026-02-02T00:00:00Z").unwrap();
+        files.write(&Plan::from([(object, status("True").into())]), "2026-02-02T00:00:00Z").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), first);
         files.write(&Plan::new(), "2026-03-03T00:00:00Z").unwrap();
         assert!(!path.exists());

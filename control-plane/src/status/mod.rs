@@ -15,11 +15,13 @@ pub mod files;
 mod merge;
 pub mod overview;
 mod plan;
+mod planner;
 mod times;
 
 pub use blame::Refusal;
 pub use class::ClassFacts;
 pub use features::features;
 pub use merge::{Current, Merged, merge};
-pub use plan::{Facts, FleetProblem, Inputs, PickerState, Plan, plan};
+pub use plan::{Facts, FleetProblem, Inputs, PickerState, Plan};
+pub use planner::Planner;
 pub use times::with_times;

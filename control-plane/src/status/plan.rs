@@ -1,6 +1,6 @@
-//! The status of every object, without times: a pure function of reports and facts.
+//! What statuses are made of: pure functions of reports and facts. `planner` puts them together.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use serde_json::{Value, json};
 
@@ -49,7 +49,7 @@ pub enum PickerState {
 }
 
 /// Status of every object, to be written where it differs.
-pub type Plan = BTreeMap<ObjectRef, Value>;
+pub type Plan = BTreeMap<ObjectRef, Arc<Value>>;
 
 /// What statuses are made from.
 #[derive(Clone, Copy, Debug)]
@@ -64,12 +64,12 @@ pub struct Inputs<'a> {
     pub pickers: &'a BTreeMap<NamespacedName, PickerState>,
 }
 
-/// The status of GatewayClasses, Gateways, HTTPRoutes, InferencePools and BackendTLSPolicies.
-pub fn plan<'a>(
+/// The status of everything but HTTPRoutes.
+pub(super) fn of_others<'a>(
     inputs: Inputs<'_>,
     gateways: impl IntoIterator<Item = (&'a NamespacedName, &'a Reports, Facts)>,
 ) -> Plan {
-    let mut plan = Plan::new();
+    let mut plan = BTreeMap::new();
     for (name, report) in inputs.classes {
         let key = NamespacedName::new("", name);
         plan.insert(ObjectRef::new(Kind::GatewayClass, key), class(report, inputs.cluster));
@@ -78,18 +78,6 @@ pub fn plan<'a>(
         let blame = Blame::of(&facts.refusals);
         let object = ObjectRef::new(Kind::Gateway, name.clone());
         plan.insert(object, gateway(&reports.gateway, &facts));
-        for (route, parents) in &reports.routes {
-            let object = ObjectRef::new(Kind::HTTPRoute, route.clone());
-            for parent in parents {
-                let refused = blame.routes.get(route).map(words);
-                let entry = json!({
-                    "parentRef": parent.parent,
-                    "controllerName": inputs.controller,
-                    "conditions": conditions(&of_route(parent, refused), parent.generation),
-                });
-                push(&mut plan, &object, "parents", entry);
-            }
-        }
         let reference = json!({ "group": group::GATEWAY, "kind": "Gateway", "namespace": name.namespace, "name": name.name });
         for (pool, report) in &reports.pools {
             let object = ObjectRef::new(Kind::InferencePool, pool.clone());
@@ -111,7 +99,16 @@ pub fn plan<'a>(
             push(&mut plan, &object, "ancestors", entry);
         }
     }
-    plan
+    plan.into_iter().map(|(object, status)| (object, Arc::new(status))).collect()
+}
+
+/// What is said of a route with one of its parents.
+pub(super) fn route_entry(report: &RouteParentReport, refused: Option<String>, controller: &str) -> Value {
+    json!({
+        "parentRef": report.parent,
+        "controllerName": controller,
+        "conditions": conditions(&of_route(report, refused), report.generation),
+    })
 }
 
 /// A route's conditions with what Envoy refused of it. The API's word for serving something older is a message that
@@ -152,7 +149,7 @@ fn of_pool(report: &PoolReport, refused: Option<String>, picker: Option<&PickerS
     conditions
 }
 
-fn push(plan: &mut Plan, object: &ObjectRef, list: &str, entry: Value) {
+fn push(plan: &mut BTreeMap<ObjectRef, Value>, object: &ObjectRef, list: &str, entry: Value) {
     let status = plan.entry(object.clone()).or_insert_with(|| json!({ list: [] }));
     if let Some(entries) = status[list].as_array_mut() {
         entries.push(entry);

@@ -17,7 +17,8 @@ use crate::{
 pub struct Cache {
     pub(super) clusters: ByIdentity<Cluster>,
     pub(super) endpoints: ByIdentity<EndpointSet>,
-    pub(super) hosts: BTreeMap<(String, String), EncodedHost>,
+    /// By the name of a socket's routes; in the order of hostnames.
+    pub(super) hosts: BTreeMap<String, Vec<EncodedHost>>,
 }
 
 /// Resources by the address of what they were made from, which is held so that the address stays its own.

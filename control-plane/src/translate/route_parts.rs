@@ -124,7 +124,7 @@ pub(super) fn parts(hosts: &[EncodedHost]) -> Vec<(Part, Vec<&EncodedHost>)> {
         let at = match () {
             () if is_wildcard(host) => PARTS + 1,
             () if host.upgrades => PARTS,
-            () => hash(host.hostname()),
+            () => host.part,
         };
         parts[at as usize].1.push(host);
     }
@@ -135,8 +135,8 @@ fn is_wildcard(host: &EncodedHost) -> bool {
     host.hostname().starts_with('*')
 }
 
-/// As in the script.
-fn hash(hostname: &str) -> u32 {
+/// The part of an exact hostname, as in the script.
+pub(super) fn hash(hostname: &str) -> u32 {
     let sum = hostname.bytes().fold(0, |sum: u64, byte| (sum * 31 + u64::from(byte)) % 4_294_967_291);
     u32::try_from(sum % u64::from(PARTS)).expect("less than the number of parts")
 }

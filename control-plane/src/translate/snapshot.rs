@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     gateway::ir::{ClusterName, EndpointSet, Gateway, HttpListener, Listener, ListenerProtocol, VirtualHost},
+    kept::Kept,
     xds::{Resource, ResourceType, Snapshot, Version},
 };
 
@@ -76,7 +77,8 @@ pub fn snapshot(
     let mut last = std::mem::take(&mut cache.hosts);
     for source in &ir.listeners {
         for (name, http) in route_sources(source) {
-            let hosts = encode_hosts(&name, http, ir, settings, clusters, &mut last);
+            let encoded = Kept::new(last.remove(&name).unwrap_or_default());
+            let hosts = encode_hosts(http, ir, settings, clusters, encoded);
             for (part, hosts) in route_parts::parts(&hosts) {
                 let name = part.name(&name);
                 let version = route_configuration::version(&name, part, &hosts, settings);
@@ -90,8 +92,7 @@ pub fn snapshot(
                 });
                 snapshot.insert(ResourceType::Scope, scope);
             }
-            let keys = http.virtual_hosts.iter().map(|h| (name.clone(), h.hostname.clone()));
-            cache.hosts.extend(keys.zip(hosts));
+            cache.hosts.insert(name, hosts);
         }
         let version = Version::of(TRANSLATION_SALT, &(listener::source(source), settings));
         let name = names::listener(source.port);
@@ -115,18 +116,17 @@ fn route_sources(listener: &Listener) -> Vec<(String, &HttpListener)> {
 }
 
 fn encode_hosts(
-    routes: &str,
     http: &HttpListener,
     ir: &Gateway,
     settings: &Settings,
     clusters: Version,
-    last: &mut BTreeMap<(String, String), EncodedHost>,
+    mut encoded: Kept<EncodedHost>,
 ) -> Vec<EncodedHost> {
     let base = http.model_headers.iter().any(|h| h == BASE_MODEL_HEADER) || !http.base_models.is_empty();
     let context = Context { clusters: &ir.clusters, settings, base };
     let version = virtual_host::context_version(http, &context, clusters);
     let encode = |host: &Arc<VirtualHost>| {
-        let previous = last.remove(&(routes.to_owned(), host.hostname.clone()));
+        let previous = encoded.take(|encoded| encoded.hostname().cmp(&host.hostname));
         virtual_host::encode(host, http, &context, version, previous)
     };
     http.virtual_hosts.iter().map(encode).collect()

@@ -25,6 +25,7 @@ use super::{
     models,
     names::MODEL_FILTER,
     route::{self, Context},
+    route_parts,
     value::{metadata, string, structure},
 };
 use crate::{
@@ -51,6 +52,8 @@ pub(super) struct EncodedHost {
     pub(super) longest_body: usize,
     /// Whether some route takes upgrades.
     pub(super) upgrades: bool,
+    /// The part that it is in where there are many hosts and its hostname is exact.
+    pub(super) part: u32,
 }
 
 impl EncodedHost {
@@ -112,6 +115,7 @@ pub(super) fn encode(
         tail: tail(host, &reach, context).encode_to_vec().into(),
         longest_body: models::list_len(&host.models),
         upgrades: host.routes.iter().any(|route| route::upgrades(route, context)),
+        part: route_parts::hash(&host.hostname),
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{World, stored::Stored};
+use super::{World, content, stored::Stored};
 use crate::{
     api::{Kind, NamespacedName, ObjectRef},
     source::{AnyObject, Batch, Change},
@@ -31,12 +31,7 @@ impl<T: Stored> Delta<T> {
     /// Whether nothing that decisions are made from has changed.
     pub(super) fn is_same_content(&self) -> bool {
         let (Some(old), Some(new)) = (&self.old, &self.new) else { return false };
-        let neutral = |object: &Arc<T>| {
-            let mut object = T::clone(object);
-            object.neutralise();
-            object
-        };
-        neutral(old) == neutral(new)
+        content::is_same(&**old, &**new)
     }
 }
 

@@ -7,6 +7,7 @@
 //!
 //! Reading a World takes no lock; a change of one object costs a few tree nodes, never a walk over all objects.
 
+mod content;
 mod delta;
 mod dirty;
 mod index;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
+pub use content::{Content, same_objects};
 pub use dirty::{Dirty, EndpointOwner};
 use index::Index;
 use keys::Backend;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Objects, World, delta::Delta, index::Index};
+use super::{Content, Objects, World, delta::Delta, index::Index};
 use crate::{
     api::{
         BackendTLSPolicy, ConfigMap, EndpointSlice, Gateway, GatewayClass, GatewayParameters, HttpRoute,
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A kind that the World holds.
-pub(super) trait Stored: Object {
+pub(super) trait Stored: Content {
     /// The objects of the kind.
     fn objects(world: &World) -> &Objects<Self>;
 
@@ -26,11 +26,6 @@ pub(super) trait Stored: Object {
     /// Brings the index in step with changed objects. `before` is the World that the index fits, apart from kinds
     /// that come earlier in the reducer's order.
     fn file(index: &mut Index, deltas: &[Delta<Self>], before: &World);
-
-    /// Drops what is not content: fields that others write in answer to what is decided from the content.
-    fn neutralise(&mut self) {
-        self.meta_mut().resource_version.clear();
-    }
 }
 
 macro_rules! stored {
@@ -54,7 +49,9 @@ macro_rules! stored {
                     file(_index, _deltas, _before);
                 )?
             }
+        }
 
+        impl Content for $type {
             $(
                 fn neutralise(&mut self) {
                     self.metadata.resource_version.clear();

@@ -45,6 +45,19 @@ pub(super) struct CompiledRoute {
     pub(super) pools: BTreeSet<NamespacedName>,
 }
 
+impl CompiledRoute {
+    /// With the routes of `last` where they are equal.
+    pub(super) fn shared_with(mut self, last: Option<&Self>) -> Self {
+        let last = last.map(|last| last.matches.as_slice()).unwrap_or_default();
+        for (own, last) in self.matches.iter_mut().zip(last) {
+            if own.route == last.route {
+                own.route = Arc::clone(&last.route);
+            }
+        }
+        self
+    }
+}
+
 /// One match of one rule.
 #[derive(Clone, Debug)]
 pub(super) struct CompiledMatch {

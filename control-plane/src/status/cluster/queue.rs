@@ -198,7 +198,7 @@ impl Queue {
             record.ahead = None;
         }
         let current = record.ahead.as_ref().unwrap_or(&seen);
-        let desired = self.plan.get(&object);
+        let desired = self.plan.get(&object).map(|status| &**status);
         let state = Current { generation: current.generation, status: current.status() };
         let merged = merge(object.kind, desired, state, &self.controller, clock);
         if merged.dropped > 0 {

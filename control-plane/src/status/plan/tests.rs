@@ -1,4 +1,5 @@
 use super::*;
+use crate::status::Planner;
 
 fn reports() -> Reports {
     let accepted = ConditionReport {
@@ -13,7 +14,7 @@ fn reports() -> Reports {
 
 fn programmed_of(facts: Facts) -> (String, String) {
     let name = NamespacedName::new("ns", "gw");
-    let plan = plan(inputs(), [(&name, &reports(), facts)]);
+    let plan = Planner::default().plan(inputs(), [(&name, &reports(), facts)]);
     let status = &plan[&ObjectRef::new(Kind::Gateway, name)];
     let conditions = status["conditions"].as_array().unwrap();
     let found = conditions.iter().find(|c| c["type"] == "Programmed").unwrap();
@@ -55,9 +56,9 @@ fn a_refusal_is_told_to_the_route_that_caused_it() {
         let parent = serde_json::from_value(json!({ "name": "gw" })).unwrap();
         let entry = RouteParentReport { parent, generation: 4, conditions: own };
         let route = NamespacedName::new("ns", "r");
-        let reports = Reports { routes: [(route.clone(), vec![entry])].into(), ..reports() };
+        let reports = Reports { routes: [(Arc::new(route.clone()), [entry].into())].into(), ..reports() };
         let facts = Facts { refusals: vec![refusal(resource, "no")], ..Facts::default() };
-        let plan = plan(inputs(), [(&NamespacedName::new("ns", "gw"), &reports, facts)]);
+        let plan = Planner::default().plan(inputs(), [(&NamespacedName::new("ns", "gw"), &reports, facts)]);
         let status = &plan[&ObjectRef::new(Kind::HTTPRoute, route)];
         let conditions = status["parents"][0]["conditions"].as_array().unwrap();
         let partial = conditions.iter().find(|c| c["type"] == "PartiallyInvalid");
@@ -85,7 +86,7 @@ fn a_pool_tells_of_its_picker_and_of_refusals() {
         let pickers = picker.map(|picker| (pool.clone(), picker)).into_iter().collect();
         let inputs = Inputs { pickers: &pickers, ..inputs() };
         let facts = Facts { refusals: vec![refusal(resource, "no")], ..Facts::default() };
-        let plan = plan(inputs, [(&NamespacedName::new("ns", "gw"), &reports, facts)]);
+        let plan = Planner::default().plan(inputs, [(&NamespacedName::new("ns", "gw"), &reports, facts)]);
         let status = &plan[&ObjectRef::new(Kind::InferencePool, pool.clone())];
         assert_eq!(status["parents"][0]["conditions"][0]["message"], expected);
     }
@@ -99,7 +100,7 @@ fn addresses_have_their_type_and_messages_fit() {
         problem: Some(FleetProblem { reason: "AddressNotUsable", message: "é".repeat(40_000) }),
         ..Facts::default()
     };
-    let plan = plan(inputs(), [(&NamespacedName::new("ns", "gw"), &reports(), facts)]);
+    let plan = Planner::default().plan(inputs(), [(&NamespacedName::new("ns", "gw"), &reports(), facts)]);
     let status = plan.values().next().unwrap();
     let types: Vec<_> = (0..3).map(|i| status["addresses"][i]["type"].as_str().unwrap()).collect();
     assert_eq!(types, ["IPAddress", "IPAddress", "Hostname"]);

@@ -33,7 +33,7 @@ fn desired(message: &str) -> Value {
 }
 
 fn plan(routes: &[(&str, &str)]) -> Arc<Plan> {
-    Arc::new(routes.iter().map(|(name, message)| (route(name), desired(message))).collect())
+    Arc::new(routes.iter().map(|(name, message)| (route(name), desired(message).into())).collect())
 }
 
 /// Routes with their resource version and status.
