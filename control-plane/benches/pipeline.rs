@@ -1,7 +1,9 @@
 //! From objects to bytes: everything between a batch of changes and what Envoys and pickers are sent.
 //!
 //! `translate/N`: resolve and translate N HTTPRoutes on one Gateway from nothing. `route_change/N`: one of N routes
-//! changes. `own_host/N`: a route with a hostname of its own comes or goes beside N such routes. `endpoint_change/N`: one Pod of N (in 1,000 pools, beside 10,000 routes) comes or goes.
+//! changes. `own_host/N`: a route with a hostname of its own comes or goes beside N such routes.
+//! `endpoint_change/N`: one Pod of N (in 1,000 pools, beside 10,000 routes) comes or goes. `big_pool/N`: one Pod of a
+//! pool's N comes or goes.
 
 use std::{hint::black_box, time::Duration};
 
@@ -207,5 +209,49 @@ fn one_endpoint(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, from_nothing, one_route, one_host, one_endpoint);
+/// A Pod with as many labels as those of a Deployment have.
+fn labelled_pod(i: usize) -> AnyObject {
+    let mut value = json!({
+        "metadata": { "name": format!("pod-{i}"), "namespace": "default", "generation": 1, "labels": {
+            "app": "pool-0",
+            "app.kubernetes.io/name": "model-server",
+            "app.kubernetes.io/instance": "chatbot",
+            "inference.networking.k8s.io/engine-type": "vllm",
+            "llm-d.ai/role": "decode",
+            "pod-template-hash": "5d9c7b9f6c",
+        } },
+        "spec": { "nodeName": "node-1" },
+        "status": { "conditions": [{ "type": "Ready", "status": "True" }] },
+    });
+    value["status"]["podIP"] = json!(format!("10.{}.{}.{}", i >> 16 & 255, i >> 8 & 255, i & 255));
+    object::<control_plane::api::Pod>(value)
+}
+
+fn one_of_a_big_pool(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("big_pool");
+    group.sample_size(20).measurement_time(Duration::from_secs(5));
+    let pods = 1_000;
+    let mut objects = gateway_objects();
+    objects.extend([pool(0), route(0, "/")]);
+    objects.extend((0..pods).map(labelled_pod));
+    let mut pipeline = loaded(objects);
+    let mut turn = 0_usize;
+    group.bench_function(BenchmarkId::from_parameter(pods), |bencher| {
+        bencher.iter(|| {
+            turn += 1;
+            let added = labelled_pod(pods);
+            let change = if turn.is_multiple_of(2) {
+                Change::Delete(added.object_ref())
+            } else {
+                Change::Apply(added)
+            };
+            let output = pipeline.apply(&Batch::from_iter([change]));
+            assert_eq!((output.snapshots.len(), output.pools.len()), (1, 1), "the endpoints are published");
+            output
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, from_nothing, one_route, one_host, one_endpoint, one_of_a_big_pool);
 criterion_main!(benches);

@@ -82,7 +82,7 @@ fn set(cluster: ClusterName, i: usize) -> EndpointSet {
         accelerator: Accelerator::default(),
         labels: BTreeMap::new(),
     };
-    EndpointSet { cluster, endpoints: (1..=10).map(endpoint).collect() }
+    EndpointSet { cluster, endpoints: (1..=10).map(|n| Arc::new(endpoint(n))).collect() }
 }
 
 fn route(i: usize, pools: usize) -> Route {

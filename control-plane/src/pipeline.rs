@@ -65,6 +65,8 @@ pub struct Pipeline {
     gateways: BTreeMap<NamespacedName, Published>,
     /// Endpoints of every cluster that is used, as last published.
     endpoints: BTreeMap<ClusterName, Arc<EndpointSet>>,
+    /// What they were made from.
+    kept: BTreeMap<ClusterName, gateway::KeptEndpoints>,
     /// Pools that pickers were told of.
     pools: BTreeSet<NamespacedName>,
 }
@@ -79,6 +81,7 @@ impl Pipeline {
             classes: BTreeMap::new(),
             gateways: BTreeMap::new(),
             endpoints: BTreeMap::new(),
+            kept: BTreeMap::new(),
             pools: BTreeSet::new(),
         }
     }
@@ -176,7 +179,8 @@ impl Pipeline {
 
     /// Recomputes one cluster's endpoints; says whether they differ from before.
     fn refresh_cluster(&mut self, upstream: &ir::Upstream) -> bool {
-        let set = gateway::endpoints(&self.world, upstream);
+        let kept = self.kept.entry(upstream.cluster_name()).or_default();
+        let set = gateway::endpoints(&self.world, upstream, kept);
         match self.endpoints.get(&set.cluster) {
             Some(held) if **held == set => false,
             _ => {
@@ -288,5 +292,6 @@ impl Pipeline {
         let mut used: BTreeSet<ClusterName> = self.pools.iter().map(ClusterName::pool).collect();
         used.extend(self.gateways.values().flat_map(|published| published.ir.clusters.keys().cloned()));
         self.endpoints.retain(|cluster, _| used.contains(cluster));
+        self.kept.retain(|cluster, _| used.contains(cluster));
     }
 }

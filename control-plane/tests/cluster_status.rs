@@ -6,6 +6,7 @@
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -17,7 +18,7 @@ use control_plane::{
     pipeline::Pipeline,
     source::{AnyObject, Batch},
     status::{
-        self, ClassFacts, Facts, Inputs, Plan,
+        ClassFacts, Facts, Inputs, Plan, Planner,
         cluster::{Metrics, StatusWriter, writer},
     },
     tasks::TaskSet,
@@ -169,7 +170,8 @@ fn plan(world: &World, address: &str) -> Plan {
         cluster: Some(&cluster),
         pickers: &BTreeMap::new(),
     };
-    status::plan(inputs, pipeline.gateways().map(|(name, reports, _)| (name, reports, facts.clone())))
+    let gateways = pipeline.gateways().map(|(name, reports, _)| (name, reports, facts.clone()));
+    Planner::default().plan(inputs, gateways)
 }
 
 /// One replica of the control plane, as far as it writes.
@@ -267,7 +269,7 @@ async fn statuses_are_written_by_the_leader_only_and_only_where_they_differ() {
     bed.write_as_other("kept").await;
     let mut edited = plan(&world, "192.0.2.2");
     let kept = edited.iter_mut().find(|(object, _)| object.key.name == "kept").unwrap();
-    kept.1["parents"][0]["conditions"][0]["message"] = json!("something else");
+    Arc::make_mut(kept.1)["parents"][0]["conditions"][0]["message"] = json!("something else");
     first.writer.set(edited, world.clone());
     first.has_written([1, 2, 3, 1]).await;
     assert_eq!(first.metrics.conflicts(), 1);
@@ -299,7 +301,7 @@ async fn statuses_are_written_by_the_leader_only_and_only_where_they_differ() {
     assert!(!*first.leads.borrow());
     let mut edited = wanted;
     let class = edited.iter_mut().find(|(object, _)| object.key.name == bed.name).unwrap();
-    class.1["conditions"][0]["message"] = json!("something else");
+    Arc::make_mut(class.1)["conditions"][0]["message"] = json!("something else");
     for replica in [&first, &second] {
         replica.writer.set(edited.clone(), world.clone());
     }

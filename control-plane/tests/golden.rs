@@ -46,9 +46,9 @@ fn outcome(input: &Path) -> Value {
         cluster: None,
         pickers: &BTreeMap::new(),
     };
-    let plan = status::plan(inputs, gateways);
+    let plan = status::Planner::default().plan(inputs, gateways);
     let statuses: Map<String, Value> =
-        plan.into_iter().map(|(object, status)| (object.to_string(), status)).collect();
+        plan.into_iter().map(|(object, status)| (object.to_string(), Value::clone(&status))).collect();
     let xds: Map<String, Value> = output
         .snapshots
         .iter()

@@ -8,6 +8,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    sync::Arc,
 };
 
 use super::{
@@ -16,31 +17,49 @@ use super::{
     service,
 };
 use crate::{
-    api::{EndpointSlice, InferencePool, NamespacedName, Pod, SliceConditions},
+    api::{EndpointSlice, InferencePool, NamespacedName, Node, Pod, SliceConditions},
+    kept::Kept,
     world::World,
 };
 
 const ACTIVE_PORTS: [&str; 2] = ["inference.networking.k8s.io/active-ports", "llm-d.ai/active-ports"];
 const ENGINE_TYPE: [&str; 2] = ["inference.networking.k8s.io/engine-type", "llm-d.ai/engine-type"];
 
-/// The endpoints of a cluster; none when what it stands for does not exist.
-pub fn endpoints(world: &World, cluster: &Upstream) -> EndpointSet {
+/// What is kept of one cluster from one time to the next. An empty one is always right, as is one of another cluster.
+#[derive(Debug, Default)]
+pub struct KeptEndpoints {
+    ports: Vec<u16>,
+    /// In key order.
+    pods: Vec<KnownPod>,
+}
+
+/// A Pod's endpoints, and what they were made from.
+#[derive(Debug)]
+struct KnownPod {
+    pod: Arc<Pod>,
+    node: Option<Arc<Node>>,
+    endpoints: Vec<Arc<Endpoint>>,
+}
+
+/// The endpoints of a cluster; none when what it stands for does not exist. Those of unchanged Pods are the same objects
+/// as those that `kept` is of.
+pub fn endpoints(world: &World, cluster: &Upstream, kept: &mut KeptEndpoints) -> EndpointSet {
     let (name, found) = match cluster {
         Upstream::Service(key, port) => (ClusterName::service(key, *port), of_service(world, key, *port)),
         Upstream::Picker(key, port, _) => (ClusterName::picker(key, *port), of_service(world, key, *port)),
         Upstream::Pool(key, _) => {
             let pool = world.pools.get(key);
-            (ClusterName::pool(key), pool.map(|pool| of_pool(world, key, pool)).unwrap_or_default())
+            (ClusterName::pool(key), pool.map(|pool| of_pool(world, key, pool, kept)).unwrap_or_default())
         }
     };
     EndpointSet { cluster: name, endpoints: found.into_values().collect() }
 }
 
 /// By address and port, so sorted and without doubles.
-type Found = BTreeMap<(IpAddr, u16), Endpoint>;
+type Found = BTreeMap<(IpAddr, u16), Arc<Endpoint>>;
 
 /// Of two endpoints at one place the one that takes requests stays, else the first.
-fn insert(found: &mut Found, endpoint: Endpoint) {
+fn insert(found: &mut Found, endpoint: Arc<Endpoint>) {
     let place = (endpoint.address, endpoint.port);
     match found.get(&place) {
         Some(there) if there.state <= endpoint.state => {}
@@ -50,33 +69,53 @@ fn insert(found: &mut Found, endpoint: Endpoint) {
     }
 }
 
-fn of_pool(world: &World, key: &NamespacedName, pool: &InferencePool) -> Found {
+fn of_pool(world: &World, key: &NamespacedName, pool: &InferencePool, kept: &mut KeptEndpoints) -> Found {
+    let ports: Vec<u16> = pool.spec.target_ports.iter().map(|port| port.number).collect();
+    let known = if kept.ports == ports { std::mem::take(&mut kept.pods) } else { Vec::new() };
+    *kept = KeptEndpoints { ports, pods: Vec::new() };
+    let mut known = Kept::new(known);
     let mut found = Found::new();
     for pod in world.pods_of(key) {
-        let Some((address, state)) = reachable(pod) else { continue };
         let node = world.nodes.get(&NamespacedName::new("", &pod.spec.node_name));
-        let accelerator = accelerator(pod, node.map(|node| &**node));
-        let engine = ENGINE_TYPE.iter().find_map(|label| pod.metadata.labels.get(*label));
-        let engine = engine.map(|engine| engine.to_ascii_lowercase()).unwrap_or_default();
-        let active = active_ports(pod);
-        for (rank, port) in (0_u32..).zip(&pool.spec.target_ports) {
-            if active.as_ref().is_none_or(|active| active.contains(&port.number)) {
-                let endpoint = Endpoint {
-                    address,
-                    port: port.number,
-                    state,
-                    pod: pod.metadata.name.clone(),
-                    node: pod.spec.node_name.clone(),
-                    rank,
-                    engine: engine.clone(),
-                    accelerator: accelerator.clone(),
-                    labels: pod.metadata.labels.clone(),
-                };
-                insert(&mut found, endpoint);
-            }
-        }
+        let last = known.take(|known: &KnownPod| name_of(&known.pod).cmp(&name_of(pod)));
+        let same = last.filter(|last| {
+            Arc::ptr_eq(&last.pod, pod) && last.node.as_ref().map(Arc::as_ptr) == node.map(Arc::as_ptr)
+        });
+        let known = same.unwrap_or_else(|| KnownPod {
+            pod: Arc::clone(pod),
+            node: node.cloned(),
+            endpoints: of_pod(pod, node.map(|node| &**node), &kept.ports),
+        });
+        known.endpoints.iter().for_each(|endpoint| insert(&mut found, Arc::clone(endpoint)));
+        kept.pods.push(known);
     }
     found
+}
+
+fn name_of(pod: &Pod) -> (&str, &str) {
+    (&pod.metadata.namespace, &pod.metadata.name)
+}
+
+fn of_pod(pod: &Pod, node: Option<&Node>, ports: &[u16]) -> Vec<Arc<Endpoint>> {
+    let Some((address, state)) = reachable(pod) else { return Vec::new() };
+    let accelerator = accelerator(pod, node);
+    let engine = ENGINE_TYPE.iter().find_map(|label| pod.metadata.labels.get(*label));
+    let engine = engine.map(|engine| engine.to_ascii_lowercase()).unwrap_or_default();
+    let active = active_ports(pod);
+    let ranks = (0_u32..).zip(ports);
+    let served = ranks.filter(|(_, port)| active.as_ref().is_none_or(|active| active.contains(*port)));
+    let endpoint = |(rank, &port)| Endpoint {
+        address,
+        port,
+        state,
+        pod: pod.metadata.name.clone(),
+        node: pod.spec.node_name.clone(),
+        rank,
+        engine: engine.clone(),
+        accelerator: accelerator.clone(),
+        labels: pod.metadata.labels.clone(),
+    };
+    served.map(endpoint).map(Arc::new).collect()
 }
 
 /// A Pod's address and state; `None` when it is no endpoint. A Pod that is being deleted finishes what it has.
@@ -110,7 +149,7 @@ fn of_service(world: &World, key: &NamespacedName, port: u16) -> Found {
             for endpoint in &slice.endpoints {
                 let address = endpoint.addresses.first().and_then(|address| address.parse().ok());
                 if let (Some(address), Some(state)) = (address, state(&endpoint.conditions)) {
-                    insert(&mut found, plain(address, number, state));
+                    insert(&mut found, Arc::new(plain(address, number, state)));
                 }
             }
         }

@@ -47,7 +47,7 @@ mod tests;
 
 pub use accelerator::accelerator;
 pub use class::{class_reports, is_ours};
-pub use endpoints::endpoints;
+pub use endpoints::{KeptEndpoints, endpoints};
 pub use memo::Memo;
 pub use options::{Options, PortMap};
 pub use parameters::{Fleet, FleetPort, fleet};

@@ -55,7 +55,7 @@ pub fn snapshot(
         revision: Version::of(SALT, &content).0,
         name: Some(pool_name(&key)),
         endpoints_revision: endpoints_revision.0,
-        endpoints: endpoints.endpoints.iter().map(endpoint).collect(),
+        endpoints: endpoints.endpoints.iter().map(|one| endpoint(one)).collect(),
         app_protocol: if h2c { v1::AppProtocol::H2c } else { v1::AppProtocol::Http }.into(),
         failure_mode: if open { v1::FailureMode::Open } else { v1::FailureMode::Close }.into(),
         objectives: objectives.into_iter().map(objective).collect(),

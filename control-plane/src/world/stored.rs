@@ -6,8 +6,8 @@ use super::{Content, Objects, World, delta::Delta, index::Index};
 use crate::{
     api::{
         BackendTLSPolicy, ConfigMap, EndpointSlice, Gateway, GatewayClass, GatewayParameters, HttpRoute,
-        InferenceModel, InferenceModelRewrite, InferenceObjective, InferencePool, Namespace, Node, Object,
-        Pod, ReferenceGrant, Secret, Service,
+        InferenceModel, InferenceModelRewrite, InferenceObjective, InferencePool, Namespace, Node, Pod,
+        ReferenceGrant, Secret, Service,
     },
     source::AnyObject,
 };

@@ -35,7 +35,7 @@ pub(crate) fn case(listeners: Vec<Listener>) -> Case {
 
 impl Case {
     fn cluster(mut self, name: ClusterName, upstream: Upstream, protocol: Protocol, at: &[&str]) -> Self {
-        let endpoints = at.iter().map(|a| endpoint(a)).collect();
+        let endpoints = at.iter().map(|a| Arc::new(endpoint(a))).collect();
         let set = EndpointSet { cluster: name.clone(), endpoints };
         self.endpoints.insert(name.clone(), Arc::new(set));
         self.ir.clusters.insert(name.clone(), Arc::new(Cluster { name, upstream, protocol, tls: None }));

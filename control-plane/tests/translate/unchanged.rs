@@ -110,10 +110,10 @@ fn endpoints_change_alone_and_labels_do_not_count() {
     let mut cache = Cache::default();
     let first = snapshot(&case.ir, &case.endpoints, &settings, None, &mut cache);
     let mut set = (*case.endpoints[&name]).clone();
-    set.endpoints[0].labels.insert("a".to_owned(), "b".to_owned());
+    Arc::make_mut(&mut set.endpoints[0]).labels.insert("a".to_owned(), "b".to_owned());
     let in_first = first.get(ResourceType::Endpoint, name.as_str()).unwrap();
     assert_eq!(&endpoint_resource(&set), in_first);
-    set.endpoints[0].state = EndpointState::Draining;
+    Arc::make_mut(&mut set.endpoints[0]).state = EndpointState::Draining;
     assert_ne!(endpoint_resource(&set).version, in_first.version);
     let mut endpoints = case.endpoints.clone();
     endpoints.insert(name, Arc::new(set));

@@ -219,7 +219,7 @@ fn snapshot(trust: &str, port: u16, tls: Option<ir::BackendTls>) -> Arc<control_
         accelerator: ir::Accelerator::default(),
         labels: std::collections::BTreeMap::new(),
     };
-    let set = ir::EndpointSet { cluster: name.clone(), endpoints: vec![endpoint] };
+    let set = ir::EndpointSet { cluster: name.clone(), endpoints: vec![endpoint.into()] };
     let endpoints = [(name, Arc::new(set))].into();
     Arc::new(translate::snapshot(&gateway, &endpoints, &Settings::default(), None, &mut Cache::default()))
 }

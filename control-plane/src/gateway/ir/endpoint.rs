@@ -1,6 +1,6 @@
 //! Endpoints of clusters.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use super::ClusterName;
 
@@ -10,7 +10,7 @@ pub struct EndpointSet {
     /// The cluster.
     pub cluster: ClusterName,
     /// Sorted by address, then port; no pair twice.
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Vec<Arc<Endpoint>>,
 }
 
 /// One endpoint.

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::gateway::{
-    endpoints,
-    ir::{Endpoint, PickerSecurity, Upstream},
+    KeptEndpoints, endpoints,
+    ir::{Endpoint, EndpointSet, PickerSecurity, Upstream},
 };
 
 fn show(endpoint: &Endpoint) -> String {
@@ -41,6 +41,44 @@ kind: Pod
 metadata: {name: without-ip, labels: {app: x}}
 status: {conditions: [{type: Ready, status: 'True'}]}";
 
+fn fresh(world: &World, upstream: &Upstream) -> EndpointSet {
+    endpoints(world, upstream, &mut KeptEndpoints::default())
+}
+
+#[test]
+fn kept_endpoints_are_those_that_would_be_made() {
+    let mut world = world(&format!(
+        "{POOL}{}",
+        [pod("a", "10.0.0.1", "True", ""), pod("b", "10.0.0.2", "True", "")].concat()
+    ));
+    let upstream = Upstream::Pool(key("p"), None);
+    let mut kept = KeptEndpoints::default();
+    let mut last = endpoints(&world, &upstream, &mut kept);
+    // With how many endpoints stay the same objects.
+    let steps = [
+        (pod("c", "10.0.0.3", "True", ""), 4),
+        (pod("b", "10.0.0.2", "False", ""), 4),
+        (pod("b", "10.0.0.2", "True", "annotations: {llm-d.ai/active-ports: '8001'}"), 4),
+        (
+            "kind: Node\nmetadata: {name: n, labels: {nvidia.com/gpu.product: NVIDIA-H100-80GB-HBM3}}"
+                .to_owned(),
+            0,
+        ),
+        (POOL.replace("{number: 8001}", "{number: 8002}"), 0),
+        (pod("a", "10.0.0.9", "True", ""), 2),
+    ];
+    for (change, same) in steps {
+        for text in change.split("\n---").filter(|text| !text.trim().is_empty()) {
+            add(&mut world, text);
+        }
+        let next = endpoints(&world, &upstream, &mut kept);
+        assert_eq!(next, fresh(&world, &upstream), "{change}");
+        let is_held = |one: &&Arc<Endpoint>| last.endpoints.iter().any(|held| Arc::ptr_eq(held, one));
+        assert_eq!(next.endpoints.iter().filter(is_held).count(), same, "{change}");
+        last = next;
+    }
+}
+
 #[test]
 fn of_a_pool() {
     let deleted = "deletionTimestamp: '2026-01-01T00:00:00Z'";
@@ -54,10 +92,10 @@ fn of_a_pool() {
         pod("twin", "10.0.0.2", "True", deleted),
     ];
     let world = world(&format!("{POOL}{}", pods.concat()));
-    let set = endpoints(&world, &Upstream::Pool(key("p"), None));
+    let set = fresh(&world, &Upstream::Pool(key("p"), None));
     assert_eq!(set.cluster.as_str(), "pool/default/p");
     assert_eq!(
-        set.endpoints.iter().map(show).collect::<Vec<_>>(),
+        set.endpoints.iter().map(|one| show(one)).collect::<Vec<_>>(),
         [
             "10.0.0.2:8000 Ready",
             "10.0.0.2:8001 Ready",
@@ -70,7 +108,7 @@ fn of_a_pool() {
     let second = &set.endpoints[1];
     assert_eq!((&*second.pod, &*second.node, second.rank, &*second.engine), ("b", "n", 1, "vllm"));
     assert_eq!((&*second.accelerator.class, &*second.labels["app"]), ("nvidia-l4", "x"));
-    assert!(endpoints(&world, &Upstream::Pool(key("nope"), None)).endpoints.is_empty());
+    assert!(fresh(&world, &Upstream::Pool(key("nope"), None)).endpoints.is_empty());
 }
 
 const SERVICE: &str = "
@@ -142,8 +180,8 @@ fn of_services_and_pickers() {
         (Upstream::Service(key("s"), 82), "service/default/s/82", &[]),
         (Upstream::Service(key("nope"), 80), "service/default/nope/80", &[]),
     ] {
-        let set = endpoints(&world, &upstream);
+        let set = fresh(&world, &upstream);
         assert_eq!(set.cluster.as_str(), name);
-        assert_eq!(set.endpoints.iter().map(show).collect::<Vec<_>>(), expected, "{name}");
+        assert_eq!(set.endpoints.iter().map(|one| show(one)).collect::<Vec<_>>(), expected, "{name}");
     }
 }

@@ -25,14 +25,23 @@ use crate::{
 pub struct Window {
     /// A batch is due when nothing has changed for this long,
     pub quiet: Duration,
+    /// or this long where all that has changed are Pods, Nodes and EndpointSlices: they change in crowds, and each batch
+    /// sends all endpoints of a cluster anew,
+    pub crowd: Duration,
     /// and at the latest this long after its first change.
     pub at_most: Duration,
 }
 
 impl Default for Window {
     fn default() -> Self {
-        Self { quiet: Duration::from_millis(5), at_most: Duration::from_millis(50) }
+        let ms = Duration::from_millis;
+        Self { quiet: ms(5), crowd: ms(25), at_most: ms(50) }
     }
+}
+
+/// What endpoints are made of.
+fn is_of_a_crowd(kind: Kind) -> bool {
+    matches!(kind, Kind::Pod | Kind::Node | Kind::EndpointSlice)
 }
 
 /// What the watches say.
@@ -46,6 +55,16 @@ pub(super) enum Edit {
     Delete(ObjectRef),
     /// An object cannot be read.
     Invalid(ObjectRef, Diagnostic),
+}
+
+impl Edit {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Replace(kind, ..) => *kind,
+            Self::Apply(object) => object.kind(),
+            Self::Delete(name) | Self::Invalid(name, _) => name.kind,
+        }
+    }
 }
 
 /// The pending change of one object.
@@ -65,13 +84,21 @@ struct PendingKind {
     objects: BTreeMap<NamespacedName, Pending>,
 }
 
+/// When pending changes came.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    first: Instant,
+    last: Instant,
+    /// The last one of something that does not come in crowds.
+    prompt: Option<Instant>,
+}
+
 /// Changes on their way to the reducer.
 #[derive(Clone, Debug)]
 pub(super) struct Coalescer {
     window: Window,
     kinds: BTreeMap<Kind, PendingKind>,
-    /// First and last change.
-    times: Option<(Instant, Instant)>,
+    times: Option<Times>,
     merged: u64,
 }
 
@@ -82,7 +109,9 @@ impl Coalescer {
 
     /// Takes a change in.
     pub(super) fn add(&mut self, edit: Edit, now: Instant) {
-        self.times = Some((self.times.map_or(now, |(first, _)| first), now));
+        let Times { first, prompt, .. } = self.times.unwrap_or(Times { first: now, last: now, prompt: None });
+        let prompt = if is_of_a_crowd(edit.kind()) { prompt } else { Some(now) };
+        self.times = Some(Times { first, last: now, prompt });
         match edit {
             Edit::Replace(kind, objects, invalid) => {
                 let pending = self.kinds.entry(kind).or_default();
@@ -122,8 +151,9 @@ impl Coalescer {
 
     /// When the pending changes are due; `None` when there are none.
     pub(super) fn due(&self) -> Option<Instant> {
-        let (first, last) = self.times?;
-        Some((first + self.window.at_most).min(last + self.window.quiet))
+        let Times { first, last, prompt } = self.times?;
+        let quiet = prompt.map_or(last + self.window.crowd, |prompt| prompt + self.window.quiet);
+        Some(quiet.min(first + self.window.at_most))
     }
 
     /// The pending changes as a batch. With `everything`, what is not among them is gone, of every kind.
