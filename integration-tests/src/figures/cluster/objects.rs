@@ -1,12 +1,19 @@
 //! Objects by the hundred: an API client of its own, since a kubectl for each would be what is measured.
 
+use std::{collections::HashMap, sync::Arc, time::Instant};
+
 use anyhow::{Context, Result};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kube::{
-    Api, Client,
-    api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
+    Api, Client, ResourceExt as _,
+    api::{
+        ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, WatchEvent,
+        WatchParams,
+    },
 };
+use parking_lot::Mutex;
 use serde_json::Value;
+use tokio::task::JoinSet;
 
 use super::scenario::{NAMESPACE, SYSTEM};
 
@@ -66,6 +73,24 @@ impl Objects {
         Ok(())
     }
 
+    /// Hears of those that are made from now on, as a controller does.
+    pub(super) async fn watch(&self) -> Result<Heard> {
+        let version =
+            self.api.list_metadata(&ListParams::default().limit(1)).await?.metadata.resource_version;
+        let events = self.api.watch(&WatchParams::default(), &version.context("a resource version")?).await?;
+        let seen: Arc<Mutex<HashMap<String, Instant>>> = Arc::default();
+        let (seeing, mut watching) = (Arc::clone(&seen), JoinSet::new());
+        watching.spawn(async move {
+            let mut events = std::pin::pin!(events);
+            while let Ok(Some(event)) = events.try_next().await {
+                if let WatchEvent::Added(object) = event {
+                    seeing.lock().entry(object.name_any()).or_insert_with(Instant::now);
+                }
+            }
+        });
+        Ok(Heard { seen, _watching: watching })
+    }
+
     /// Deletes one at once.
     pub(super) async fn delete(&self, name: &str) -> Result<()> {
         self.api
@@ -88,6 +113,20 @@ impl Objects {
         let parameters = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
         self.api.delete_collection(&parameters, those).await?;
         Ok(())
+    }
+}
+
+/// When objects were heard of.
+pub(super) struct Heard {
+    seen: Arc<Mutex<HashMap<String, Instant>>>,
+    /// Ends with this.
+    _watching: JoinSet<()>,
+}
+
+impl Heard {
+    /// When the object was first heard of.
+    pub(super) fn of(&self, name: &str) -> Option<Instant> {
+        self.seen.lock().get(name).copied()
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 use tokio::time::{interval, sleep};
 
 use super::{
     objects::{ControlPlane, Objects},
-    scenario::{self, NAMESPACE, tell},
+    scenario::{self, NAMESPACE, tell, tell_beside},
 };
 use crate::{client::Client, cluster::TestCluster};
 
@@ -106,21 +106,29 @@ async fn growth(client: &Client, routes: &Objects, replicas: &ControlPlane) -> R
                 "VmRSS of the larger of two replicas with 1,000 HTTPRoutes on a Gateway with two Envoys, ten seconds after the last of them was made",
             )?;
         }
-        let mut took = Vec::new();
+        let heard = routes.watch().await?;
+        let (mut took, mut heard_after) = (Vec::new(), Vec::new());
         for n in 0..NEW {
             let name = format!("new-{n}");
             routes.create(route(&name)).await?;
+            let made = Instant::now();
             took.push(until_answered(client, &name).await?);
+            let at = heard.of(&name).context("the watch hears of what is served")?;
+            heard_after.push(at.saturating_duration_since(made));
         }
         took.sort();
+        heard_after.sort();
         let how = format!(
             "from the API server's answer to the create request until the first request is sent to the new route's host that is answered 200, {NEW} routes one after the other beside {existing}, asked every {} ms; two Envoys, two replicas, all parts on one machine of two cores",
             POLL.as_millis()
         );
-        let at =
-            |quantile: f64| took[((took.len() - 1) as f64 * quantile).round() as usize].as_secs_f64() * 1e3;
-        tell(&format!("route_to_200_ms_p50_{existing}"), at(0.5), &how)?;
-        tell(&format!("route_to_200_ms_p99_{existing}"), at(0.99), &how)?;
+        for (word, quantile) in [("p50", 0.5), ("p99", 0.99)] {
+            let at = |times: &[Duration]| {
+                times[((times.len() - 1) as f64 * quantile).round() as usize].as_secs_f64() * 1e3
+            };
+            let name = format!("route_to_200_ms_{word}_{existing}");
+            tell_beside(&name, at(&took), Some(at(&heard_after)), &how)?;
+        }
         for n in 0..NEW {
             routes.delete(&format!("new-{n}")).await?;
         }

@@ -248,7 +248,12 @@ fn told(what: &str, report: &Report) -> String {
 
 /// Prints a figure.
 pub(super) fn tell(name: &str, value: f64, how: &str) -> Result<()> {
-    let line = Line { name: name.into(), value, baseline: None, how: how.into() };
+    tell_beside(name, value, None, how)
+}
+
+/// Says a figure beside its baseline.
+pub(super) fn tell_beside(name: &str, value: f64, baseline: Option<f64>, how: &str) -> Result<()> {
+    let line = Line { name: name.into(), value, baseline, how: how.into() };
     writeln!(std::io::stdout(), "{}", serde_json::to_string(&line)?)?;
     Ok(())
 }
