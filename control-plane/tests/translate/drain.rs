@@ -88,18 +88,34 @@ async fn started(config: &Value, ip: &str) -> Envoy {
     envoy
 }
 
+/// Waits until a request of the listener is active.
+async fn active(ip: &str, stat_prefix: &str) {
+    let is_active = |stats: &str| {
+        let mut lines = stats.lines().filter(|line| line.starts_with("envoy_http_downstream_rq_active{"));
+        lines.any(|line| line.contains(stat_prefix) && line.ends_with("} 1"))
+    };
+    let seen = async {
+        let url = format!("http://{ip}:19001/stats/prometheus");
+        while !get(url.clone(), None).await.is_ok_and(|(_, stats)| is_active(&stats)) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), seen).await.expect("the request becomes active");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_hook_is_answered_when_requests_have_ended() {
     let ip = address();
     let drain = Drain { token: "secret".to_owned(), least_seconds: 1, most_seconds: 50 };
-    let envoy = started(&config(&ip, drain, ("https-8080/*.example.com", "4s")), &ip).await;
+    let prefix = "https-8080/*.example.com";
+    let envoy = started(&config(&ip, drain, (prefix, "4s")), &ip).await;
     let hook = format!("http://{ip}:19001/drain");
     for token in [None, Some("guess")] {
         assert_eq!(get(hook.clone(), token).await.unwrap().0, 404, "{token:?}");
     }
     let start = Instant::now();
     let (request, drained) = tokio::join!(get(format!("http://{ip}:8080/"), None), async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        active(&ip, prefix).await;
         let answer = get(hook, Some("secret")).await;
         (answer, start.elapsed())
     });
@@ -120,7 +136,7 @@ async fn the_hook_does_not_wait_for_ever() {
     let url = format!("http://{ip}:8080/");
     let mut requests = tokio::task::JoinSet::new();
     requests.spawn(get(url, None));
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    active(&ip, "http-8080").await;
     let start = Instant::now();
     let answer = get(format!("http://{ip}:19001/drain"), Some("secret")).await;
     assert_eq!(answer.map(|(status, _)| status), Ok(200), "{}", envoy.log());
