@@ -169,6 +169,7 @@ spec:
       - name: model-server
         image: localhost/signalbox/model-server:0.1.0
         args: [--listen, '0.0.0.0:8000', --listen, '0.0.0.0:8001', --model, m, --served-name, chatbot]
+        resources: {requests: {cpu: 50m}}
         readinessProbe: {httpGet: {path: /health, port: 8001}, periodSeconds: 1, timeoutSeconds: 5}
         securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
 ---
