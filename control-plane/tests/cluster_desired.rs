@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 fn config(identity: bool) -> InfraConfig {
     InfraConfig {
+        installation: "signalbox-system".to_owned(),
         envoy_image: "envoyproxy/envoy:distroless-v1.40.0".to_owned(),
         picker_image: "signalbox-picker:test".to_owned(),
         ads: HostPort { host: "signalbox.signalbox-system.svc".to_owned(), port: 18000 },
@@ -178,7 +179,9 @@ fn what_is_not_wanted_goes_unless_it_is_held() {
     let whole = desired_of("guide", true);
     let observed = served(&whole);
     let count = |desired: &Desired| plan(desired, &observed).values().map(Vec::len).sum::<usize>();
-    assert_eq!(count(&Desired::default()), 10);
+    let none = Desired { installation: whole.installation.clone(), ..Desired::default() };
+    assert_eq!(count(&none), 10);
+    assert_eq!(count(&Desired::default()), 0, "another installation made it");
     let mut held = whole;
     for fleet in held.fleets.values_mut() {
         *fleet = Fleet::Held("a mistake".to_owned());
@@ -188,4 +191,28 @@ fn what_is_not_wanted_goes_unless_it_is_held() {
         *fleet = Fleet::External(Vec::new());
     }
     assert_eq!(count(&held), 10);
+}
+
+#[test]
+fn only_pods_wait() {
+    let mut whole = desired_of("shared-picker", true);
+    for fleet in whole.fleets.values_mut() {
+        let Fleet::Managed(managed) = fleet else { continue };
+        managed.waits_for = Some("a certificate".to_owned());
+    }
+    let kinds = |observed: &Observed| -> Vec<String> {
+        let actions = plan(&whole, observed).into_values().flatten();
+        actions.map(|action| format!("{action:?}")).collect()
+    };
+    let first = kinds(&Observed::default());
+    assert!(!first.is_empty() && first.iter().all(|action| !action.contains("\"Deployment\"")), "{first:?}");
+    // What runs is neither changed nor deleted.
+    let mut observed = served(&whole);
+    for (_, manifest) in objects(&whole).filter(|(_, m)| m.to_string().contains("Deployment")) {
+        let mut older = manifest.object.clone();
+        older["spec"]["replicas"] = json!(7);
+        older["metadata"]["resourceVersion"] = json!("9");
+        observed.put(manifest.key.0, older);
+    }
+    assert_eq!(kinds(&observed), [""; 0]);
 }

@@ -1,4 +1,7 @@
-//! Against a real kube-apiserver: runs when `KUBECONFIG` is set, and says so otherwise.
+//! Against a real kube-apiserver: runs when `KUBECONFIG` is set, and says so otherwise. The CRDs of Gateway API v1.6 and
+//! of InferencePool v1 have to be installed: what is provisioned is owned by a Gateway and a pool that exist, or the
+//! garbage collector takes it. Nobody else provisions for them: the Gateway's class is none, and its Service is of a
+//! class of load balancers that does not exist. Whoever runs Signalbox there is not disturbed.
 
 #![expect(
     clippy::unwrap_used,
@@ -29,7 +32,8 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client,
-    api::{Patch, PatchParams, PostParams},
+    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
+    core::GroupVersionKind,
 };
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -47,7 +51,7 @@ spec: PARAMETERS
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
-metadata: {name: gw, namespace: NAMESPACE, uid: 6f1d1f0a-0000-4000-8000-000000000001}
+metadata: {name: gw, namespace: NAMESPACE, uid: GATEWAY_UID}
 spec:
   gatewayClassName: signalbox
   addresses: ADDRESSES
@@ -59,7 +63,7 @@ kind: InferencePool
 metadata:
   name: pool
   namespace: NAMESPACE
-  uid: 6f1d1f0a-0000-4000-8000-000000000002
+  uid: POOL_UID
   annotations: {signalbox.dev/picker: managed}
 spec:
   selector: {matchLabels: {app: m}}
@@ -67,9 +71,19 @@ spec:
   endpointPickerRef: {name: pool-epp, port: {number: 9002}}
 ";
 
+/// Parameters by which no load balancer minds the Service.
+const UNBALANCED: &str = "{service: {loadBalancerClass: example.com/none}}";
+
+/// The same with a field more.
+fn with(more: &str) -> String {
+    UNBALANCED.replacen('{', &format!("{{{more}, "), 1)
+}
+
 struct Stack {
     client: Client,
     namespace: String,
+    /// Of the Gateway and the pool.
+    uids: [String; 2],
     desired: watch::Sender<Option<Arc<Desired>>>,
     leader: watch::Sender<bool>,
     states: watch::Receiver<States>,
@@ -87,6 +101,11 @@ impl Stack {
         let namespace: Namespace =
             serde_json::from_value(json!({"metadata": {"generateName": "infra-"}})).unwrap();
         let created = namespaces.create(&PostParams::default(), &namespace).await.unwrap();
+        let namespace = created.metadata.name.unwrap();
+        let uids = [
+            owner(&client, &namespace, "Gateway", gateway()).await,
+            owner(&client, &namespace, "InferencePool", pool()).await,
+        ];
         let (desired, desired_heard) = watch::channel(None);
         let (leader, leader_heard) = watch::channel(false);
         let inputs = Inputs { desired: desired_heard, leader: leader_heard };
@@ -94,13 +113,20 @@ impl Stack {
         let tasks = TaskSet::default();
         let token = tasks.token().clone();
         tasks.spawn("infra", applier.run(token));
-        let namespace = created.metadata.name.unwrap();
-        Some(Self { client, namespace, desired, leader, states, tasks })
+        Some(Self { client, namespace, uids, desired, leader, states, tasks })
+    }
+
+    async fn end(self) {
+        self.tasks.shutdown();
+        let namespaces: Api<Namespace> = Api::all(self.client);
+        namespaces.delete(&self.namespace, &DeleteParams::default()).await.unwrap();
     }
 
     fn want(&self, parameters: &str, addresses: &str) {
         let text = GATEWAY
             .replace("NAMESPACE", &self.namespace)
+            .replace("GATEWAY_UID", &self.uids[0])
+            .replace("POOL_UID", &self.uids[1])
             .replace("PARAMETERS", parameters)
             .replace("ADDRESSES", addresses);
         let directory = tempfile::tempdir().unwrap();
@@ -109,6 +135,7 @@ impl Stack {
         let world = World::default().apply(&loaded.batch).0;
         let at = |port| HostPort { host: "signalbox.system.svc".to_owned(), port };
         let config = InfraConfig {
+            installation: self.namespace.clone(),
             envoy_image: "envoy:test".to_owned(),
             picker_image: "picker:test".to_owned(),
             ads: at(18000),
@@ -139,10 +166,34 @@ impl Stack {
         let state = states.get(owner).cloned().unwrap_or_default();
         json!({
             "addresses": state.addresses,
+            "replicas": state.desired_replicas,
             "reason": state.error.as_ref().map(|error| error.reason),
             "message": state.error.map(|error| error.message),
         })
     }
+}
+
+fn gateway() -> Value {
+    let listener = json!({"name": "http", "port": 80, "protocol": "HTTP"});
+    json!({"spec": {"gatewayClassName": "of-nobody", "listeners": [listener]}})
+}
+
+fn pool() -> Value {
+    let selector = json!({"matchLabels": {"app": "m"}});
+    let picker = json!({"name": "pool-epp", "port": {"number": 9002}});
+    json!({"spec": {"selector": selector, "targetPorts": [{"number": 8000}], "endpointPickerRef": picker}})
+}
+
+/// Makes an object that owns; returns its UID.
+async fn owner(client: &Client, namespace: &str, kind: &str, spec: Value) -> String {
+    let (group, name) = match kind {
+        "Gateway" => ("gateway.networking.k8s.io", "gw"),
+        _ => ("inference.networking.k8s.io", "pool"),
+    };
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, "v1", kind));
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
+    let object = DynamicObject::new(name, &resource).data(spec);
+    api.create(&PostParams::default(), &object).await.unwrap().metadata.uid.unwrap()
 }
 
 /// Polls until `check` holds.
@@ -165,9 +216,9 @@ fn replicas(deployment: Option<Deployment>) -> Option<i32> {
 async fn infrastructure_follows_what_is_desired() {
     let Some(stack) = Stack::start().await else { return };
     let owner = stack.owner();
-    stack.want("{}", "[]");
-    // Not the leader: nothing is made.
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    stack.want(UNBALANCED, "[]");
+    // Not the leader: it knows what is missing, and makes nothing.
+    until("known", || async { stack.state(&owner)["reason"] == "Pending" }).await;
     assert!(stack.deployment().await.is_none());
     stack.leader.send_replace(true);
     until("applied", || async { replicas(stack.deployment().await) == Some(2) }).await;
@@ -182,9 +233,9 @@ async fn infrastructure_follows_what_is_desired() {
         json!([{"type": "IPAddress", "value": "192.0.2.1"}, {"type": "Hostname", "value": "lb.example"}]);
     until("address", || async { stack.state(&owner)["addresses"] == given }).await;
     assert_eq!(stack.state(&owner)["reason"], Value::Null);
-    stack.want("{}", "[{value: 192.0.2.1}, {value: 192.0.2.9}]");
+    stack.want(UNBALANCED, "[{value: 192.0.2.1}, {value: 192.0.2.9}]");
     until("unusable", || async { stack.state(&owner)["reason"] == "AddressNotUsable" }).await;
-    stack.want("{}", "[{value: 192.0.2.1}]");
+    stack.want(UNBALANCED, "[{value: 192.0.2.1}]");
     until("usable", || async { stack.state(&owner)["reason"] == Value::Null }).await;
     assert_eq!(stack.state(&owner)["addresses"], json!([{"type": "IPAddress", "value": "192.0.2.1"}]));
 
@@ -192,7 +243,7 @@ async fn infrastructure_follows_what_is_desired() {
     let maps: Api<ConfigMap> = stack.api();
     let version = |map: ConfigMap| map.metadata.resource_version;
     let before = version(maps.get("gw-signalbox").await.unwrap());
-    stack.want("{envoy: {replicas: 3}}", "[{value: 192.0.2.1}]");
+    stack.want(&with("envoy: {replicas: 3}"), "[{value: 192.0.2.1}]");
     until("changed", || async { replicas(stack.deployment().await) == Some(3) }).await;
     assert_eq!(version(maps.get("gw-signalbox").await.unwrap()), before);
 
@@ -203,13 +254,14 @@ async fn infrastructure_follows_what_is_desired() {
     until("undone", || async { replicas(stack.deployment().await) == Some(3) }).await;
 
     // With autoscaling the number of replicas stays and is not ours any more.
-    stack.want("{envoy: {autoscaling: {maxReplicas: 10}}}", "[{value: 192.0.2.1}]");
+    stack.want(&with("envoy: {autoscaling: {maxReplicas: 10}}"), "[{value: 192.0.2.1}]");
     let scalers: Api<HorizontalPodAutoscaler> = stack.api();
     until("autoscaler", || async { scalers.get_opt("gw-signalbox").await.unwrap().is_some() }).await;
     assert_eq!(replicas(stack.deployment().await), Some(3));
     let scaled = json!({"spec": {"replicas": 7}});
     deployments.patch_scale("gw-signalbox", &PatchParams::default(), &Patch::Merge(&scaled)).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    // It has looked at them when it counts them.
+    until("seven", || async { stack.state(&owner)["replicas"] == 7 }).await;
     assert_eq!(replicas(stack.deployment().await), Some(7));
 
     // What is not desired any more goes.
@@ -221,7 +273,7 @@ async fn infrastructure_follows_what_is_desired() {
     })
     .await;
     assert!(services.get_opt("pool-epp").await.unwrap().is_some());
-    stack.tasks.shutdown();
+    stack.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -234,7 +286,7 @@ async fn what_others_made_is_left_alone() {
     .unwrap();
     let created = services.create(&PostParams::default(), &foreign).await.unwrap();
     stack.leader.send_replace(true);
-    stack.want("{}", "[]");
+    stack.want(UNBALANCED, "[]");
     let owner = Owner::Picker(control_plane::api::NamespacedName::new(&stack.namespace, "pool-epp"));
     until("refused", || async { stack.state(&owner)["reason"] == "Invalid" }).await;
     assert!(stack.state(&owner)["message"].as_str().unwrap().contains("was not made by Signalbox"));
@@ -242,7 +294,7 @@ async fn what_others_made_is_left_alone() {
     assert_eq!(now.metadata.resource_version, created.metadata.resource_version);
     // The Gateway is not held up by it.
     until("applied", || async { stack.deployment().await.is_some() }).await;
-    stack.tasks.shutdown();
+    stack.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -257,12 +309,11 @@ async fn the_crd_is_accepted_and_validates() {
         conditions.into_iter().flatten().any(|c| c.type_ == "Established" && c.status == "True")
     })
     .await;
-    let resource = kube::api::ApiResource::from_gvk_with_plural(
-        &kube::core::GroupVersionKind::gvk("signalbox.dev", "v1alpha1", "GatewayParameters"),
+    let resource = ApiResource::from_gvk_with_plural(
+        &GroupVersionKind::gvk("signalbox.dev", "v1alpha1", "GatewayParameters"),
         "gatewayparameters",
     );
-    let api: Api<kube::api::DynamicObject> =
-        Api::namespaced_with(stack.client.clone(), &stack.namespace, &resource);
+    let api: Api<DynamicObject> = Api::namespaced_with(stack.client.clone(), &stack.namespace, &resource);
     for (name, spec, good) in [
         (
             "good",
@@ -273,9 +324,9 @@ async fn the_crd_is_accepted_and_validates() {
         ("type", json!({"service": {"type": "ExternalName"}}), false),
         ("negative", json!({"envoy": {"replicas": -1}}), false),
     ] {
-        let object = kube::api::DynamicObject::new(name, &resource).data(json!({"spec": spec}));
+        let object = DynamicObject::new(name, &resource).data(json!({"spec": spec}));
         let created = api.create(&PostParams::default(), &object).await;
         assert_eq!(created.is_ok(), good, "{name}: {created:?}");
     }
-    stack.tasks.shutdown();
+    stack.end().await;
 }

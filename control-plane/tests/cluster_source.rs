@@ -22,6 +22,7 @@ use kube::{
     Api, Client,
     api::{DeleteParams, DynamicObject, Patch, PatchParams},
     core::{ApiResource, GroupVersionKind},
+    runtime::wait::{await_condition, conditions::is_deleted},
 };
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
@@ -159,29 +160,16 @@ fn models(world: &World) -> Vec<String> {
 
 async fn apply(api: &Api<DynamicObject>, name: &str, object: Value) {
     let patch = PatchParams::apply("test").force();
-    // Right after its installation a definition may not be served yet.
-    for _ in 0..100 {
-        match api.patch(name, &patch, &Patch::Apply(&object)).await {
-            Ok(_) => return,
-            Err(kube::Error::Api(status)) if status.code == 404 => {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            Err(error) => panic!("{error}"),
-        }
-    }
-    panic!("{name} cannot be applied");
+    api.patch(name, &patch, &Patch::Apply(&object)).await.unwrap();
 }
 
 /// Installs nothing and removes what an earlier run left.
 async fn clean(definitions: &Api<CustomResourceDefinition>, name: &str) {
-    drop(definitions.delete(name, &DeleteParams::default()).await);
-    for _ in 0..200 {
-        if definitions.get_opt(name).await.unwrap().is_none() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("{name} does not go away");
+    let Some(left) = definitions.get_opt(name).await.unwrap() else { return };
+    definitions.delete(name, &DeleteParams::default()).await.unwrap();
+    let uid = left.metadata.uid.unwrap();
+    let gone = await_condition(definitions.clone(), name, is_deleted(&uid));
+    tokio::time::timeout(PATIENCE, gone).await.expect("it goes away").unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

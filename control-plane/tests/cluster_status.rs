@@ -394,7 +394,10 @@ async fn a_leader_stops_when_the_api_server_goes_silent_and_before_another_leads
     let (tasks, connections) = (TaskSet::default(), TaskSet::default());
     let (hush, silent) = watch::channel(false);
     let mut config = Config::infer().await.unwrap();
-    let server = format!("127.0.0.1:{}", config.cluster_url.port_u16().unwrap());
+    let host = config.cluster_url.host().unwrap().to_owned();
+    let server = format!("{host}:{}", config.cluster_url.port_u16().unwrap_or(443));
+    // What the certificate names.
+    config.tls_server_name.get_or_insert(host);
     let port = passage(&connections, server, silent).await;
     config.cluster_url = format!("https://127.0.0.1:{port}").parse().unwrap();
     let client = Client::try_from(config).unwrap();

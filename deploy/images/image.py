@@ -69,8 +69,9 @@ def tree(args):
         "etc/nsswitch.conf": (b"hosts: files dns\n", 0o644),
     }
     bundle = next((path for path in CA_BUNDLES if os.path.exists(path)), None)
-    if bundle:
-        files["etc/ssl/certs/ca-certificates.crt"] = (Path(bundle).read_bytes(), 0o644)
+    if not bundle:
+        raise SystemExit("image.py: this machine has no CA bundle to put into the image (Debian: ca-certificates)")
+    files["etc/ssl/certs/ca-certificates.crt"] = (Path(bundle).read_bytes(), 0o644)
     for pair in args.file:
         source, _, destination = pair.partition("=")
         content = stripped(source) if args.strip else Path(source).read_bytes()

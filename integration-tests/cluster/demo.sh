@@ -66,5 +66,4 @@ The cluster keeps running; Ctrl-C ends it. In another terminal:
   ${SIGNALBOX_NETNS:+nsenter --net=$SIGNALBOX_NETNS }kubectl get gateways,httproutes,inferencepools,pods -A
   ${SIGNALBOX_NETNS:+nsenter --net=$SIGNALBOX_NETNS }curl -i $IP:$PORT/v1/models
 M
-sleep infinity &
-wait $!
+exec sleep infinity

@@ -18,12 +18,24 @@ remove_cgroups() { # NAME
   say "cgroups of $1 are still in use"
 }
 
+# What was started in a cluster's network is in no namespace of processes that would end with it.
+end_guests() { # NETWORK NAMESPACE, as /proc names it
+  local link pid
+  [ -n "$1" ] && [ "$1" != "$(readlink /proc/self/ns/net)" ] || return 0
+  for link in /proc/[0-9]*/ns/net; do
+    pid=${link#/proc/} pid=${pid%%/*}
+    [ "$(readlink "$link" 2>/dev/null)" != "$1" ] || kill "$pid" 2>/dev/null || true
+  done
+}
+
 remove() { # STATE
-  local pid
+  local pid network
   if is_up "$1"; then
     pid=$(<"$1/pid")
+    network=$(readlink "/proc/$pid/ns/net" || true)
     kill -KILL "$pid"
     while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done
+    end_guests "$network"
   fi
   remove_cgroups "$(basename "$1")"
   rm -rf --one-file-system "$1"

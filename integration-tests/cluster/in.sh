@@ -13,6 +13,10 @@ set -euo pipefail
 . "$HERE/start.sh"
 [ $# -gt 0 ] || { sed -n '2,/^set/s/^# \{0,1\}//p' "$0" | grep -v '^set'; exit 2; }
 
+# What runs in the background of a script takes no notice of Ctrl-C: the command is ended with its cluster.
+child=
+end() { [ -z "$child" ] || kill "$child" 2>/dev/null || true; }
+
 kind=$("$HERE/choose.sh")
 export SIGNALBOX_CLUSTER=$kind
 trap 'exit 130' INT
@@ -25,20 +29,21 @@ case $kind in
     bin=$("$HERE/build.sh" kind kubernetes helm conformance)
     export PATH="$bin:$PATH" CLUSTER=run-$$
     export KUBECONFIG=$CACHE/run/$CLUSTER/kubeconfig
-    trap '"$HERE/kind.sh" down' EXIT
+    trap 'end; "$HERE/kind.sh" down' EXIT
     "$HERE/kind.sh" up
     ;;
   node)
     if ! is_up; then
       export CLUSTER=run-$$
       STATE=$CACHE/run/$CLUSTER LOGS=$STATE/logs
-      trap '"$HERE/down.sh"' EXIT
+      trap 'end; "$HERE/down.sh"' EXIT
       start_cluster node leash
     fi
     export SIGNALBOX_NETNS KUBECONFIG=$STATE/kubeconfig PATH="$CACHE/$(<"$STATE/key")/bin:$PATH"
     SIGNALBOX_NETNS=$(network_namespace)
     export CLUSTER CARGO_NET_OFFLINE=true GOPROXY=off
-    set -- nsenter --net="$SIGNALBOX_NETNS" "$@"
+    # Ends, too, when this script is killed.
+    set -- setpriv --pdeathsig TERM nsenter --net="$SIGNALBOX_NETNS" "$@"
     ;;
 esac
 "$@" <&0 &

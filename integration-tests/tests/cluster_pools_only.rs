@@ -41,7 +41,8 @@ spec:
       - name: model-server
         image: localhost/signalbox/model-server:0.1.0
         args: [--listen, '0.0.0.0:8000', --model, m]
-        readinessProbe: {httpGet: {path: /health, port: 8000}, periodSeconds: 1}
+        resources: {requests: {cpu: 50m}}
+        readinessProbe: {httpGet: {path: /health, port: 8000}, periodSeconds: 1, timeoutSeconds: 5}
         securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
 ";
 

@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{steady::Steady, tell::tell, tiers::Tiers};
+use super::{issued::Issued, steady::Steady, tell::tell, tiers::Tiers};
 use crate::{
     api::{InferencePool, NamespacedName, ObjectMeta},
     gateway::ir::{ClusterName, EndpointState},
@@ -50,6 +50,8 @@ pub(super) struct ClusterEngine {
     pub(super) wanted: watch::Sender<Option<Arc<Vec<Wanted>>>>,
     /// Certificates that are wanted and not there.
     pub(super) missing: watch::Sender<BTreeSet<NamespacedName>>,
+    /// Absent where somebody else makes the certificates.
+    pub(super) issued: Option<Issued>,
     pub(super) trust: watch::Receiver<Option<Arc<str>>>,
     pub(super) states: watch::Receiver<States>,
     pub(super) planner: status::Planner,
@@ -118,8 +120,11 @@ impl ClusterEngine {
     fn take(&mut self, batch: &Batch) {
         self.tiers.apply(batch);
         let pipeline = &self.tiers.pipeline;
-        let desired = cluster::desired(pipeline.world(), pipeline.options(), &self.infra);
+        let mut desired = cluster::desired(pipeline.world(), pipeline.options(), &self.infra);
         let wanted = self.wanted(&desired);
+        if let Some(issued) = &mut self.issued {
+            issued.hold(self.tiers.pipeline.world(), &wanted, &mut desired);
+        }
         let secrets = &self.tiers.pipeline.world().secrets;
         let missing: BTreeSet<_> =
             wanted.iter().map(Wanted::secret).filter(|secret| !secrets.contains_key(secret)).collect();

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     cluster_engine::{ClusterEngine, Others},
+    issued::Issued,
     process::{bind, stop_on_signal},
     steady::Steady,
     tiers::Tiers,
@@ -84,6 +85,7 @@ impl ControllerConfig {
         let host = format!("{}.{}.svc.{}", self.service, self.namespace, self.cluster_domain);
         let at = |port| HostPort { host: host.clone(), port };
         InfraConfig {
+            installation: self.namespace.clone(),
             envoy_image: self.envoy_image.clone(),
             picker_image: self.picker_image.clone(),
             ads: at(self.xds_listen.port()),
@@ -161,6 +163,7 @@ async fn run(config: ControllerConfig) -> Result<ExitCode> {
         desired,
         wanted,
         missing,
+        issued: config.tls_dir.is_none().then(Issued::default),
         trust: trust_heard,
         states,
         writer,

@@ -13,6 +13,7 @@ mod binaries;
 mod cluster_engine;
 mod controller;
 mod engine;
+mod issued;
 mod process;
 mod ready;
 mod run_dir;

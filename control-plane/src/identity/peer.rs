@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rustls_pki_types::CertificateDer;
 
-use super::{Certificate, Identity};
+use super::{Certificate, Identity, certificate::chain};
 
 /// A client whose certificate was verified. Stands in the extensions of its requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +16,11 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// The holder of a certificate, PEM, that nobody has verified. One that cannot be read names nobody.
+    pub fn of_pem(pem: &[u8]) -> Self {
+        chain(pem).map(|chain| Self::of(&chain[0])).unwrap_or_default()
+    }
+
     /// The holder of a verified certificate. One that cannot be read names nobody.
     pub fn of(certificate: &CertificateDer<'_>) -> Self {
         let Ok(read) = Certificate::read(certificate) else { return Self::default() };

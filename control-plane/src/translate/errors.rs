@@ -75,6 +75,13 @@ pub(super) fn local_replies(settings: &Settings) -> LocalReplyConfig {
         map(all([flags(&["NC"]), status(404)]), 404, "route_not_found", NO_ROUTE),
         map(flags(&["NC"]), 500, "backend_not_found", "The backend of this route does not exist."),
         retry_after(map(flags(&["UH"]), 503, "no_endpoints", "No endpoint is ready to serve this request.")),
+        map(
+            // The transport's words, with underscores for spaces.
+            all([flags(&["UF"]), detail("response.code_details.contains('TLS_error')")]),
+            503,
+            "upstream_tls_failed",
+            "The endpoint's certificate cannot be verified, or it does not speak TLS.",
+        ),
         map(flags(&["UF"]), 503, "upstream_unreachable", "The endpoint refused the connection."),
         retry_after(map(
             flags(&["UO"]),

@@ -88,6 +88,21 @@ async fn started(config: &Value, ip: &str) -> Envoy {
     envoy
 }
 
+/// Waits until a request of the listener is active. A dot in its name ends the label with it and begins the metric's.
+async fn active(ip: &str) {
+    let is_active = |stats: &str| {
+        let mut lines = stats.lines().filter(|line| line.contains("downstream_rq_active{"));
+        lines.any(|line| line.contains("-8080") && line.ends_with("} 1"))
+    };
+    let seen = async {
+        let url = format!("http://{ip}:19001/stats/prometheus");
+        while !get(url.clone(), None).await.is_ok_and(|(_, stats)| is_active(&stats)) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), seen).await.expect("the request becomes active");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_hook_is_answered_when_requests_have_ended() {
     let ip = address();
@@ -99,7 +114,7 @@ async fn the_hook_is_answered_when_requests_have_ended() {
     }
     let start = Instant::now();
     let (request, drained) = tokio::join!(get(format!("http://{ip}:8080/"), None), async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        active(&ip).await;
         let answer = get(hook, Some("secret")).await;
         (answer, start.elapsed())
     });
@@ -120,7 +135,7 @@ async fn the_hook_does_not_wait_for_ever() {
     let url = format!("http://{ip}:8080/");
     let mut requests = tokio::task::JoinSet::new();
     requests.spawn(get(url, None));
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    active(&ip).await;
     let start = Instant::now();
     let answer = get(format!("http://{ip}:19001/drain"), Some("secret")).await;
     assert_eq!(answer.map(|(status, _)| status), Ok(200), "{}", envoy.log());

@@ -32,12 +32,22 @@ impl TestCluster {
         Ok(())
     }
 
-    /// Uninstalls the chart.
+    /// Applies the definitions of the Gateway API and of its inference extension.
+    ///
+    /// # Errors
+    /// What the scripts or the cluster say.
+    pub fn apply_definitions(&self) -> Result<()> {
+        run(Command::new(self.scripts.join("crds.sh")).arg("apply"), "")?;
+        Ok(())
+    }
+
+    /// Uninstalls the chart, if it is there.
     ///
     /// # Errors
     /// What Helm says.
     pub fn uninstall(&self) -> Result<()> {
-        let arguments = ["uninstall", "signalbox", "--namespace", "signalbox-system", "--wait"];
+        let arguments =
+            ["uninstall", "signalbox", "--namespace", "signalbox-system", "--ignore-not-found", "--wait"];
         run(Command::new("helm").args(arguments), "")?;
         Ok(())
     }

@@ -52,16 +52,10 @@ fn find() -> Result<PathBuf> {
     Ok(directory.to_owned())
 }
 
-fn build(cargo: &Path, directory: &Path) -> Result<()> {
-    let profile = match directory.file_name().and_then(|name| name.to_str()) {
-        Some("debug") | None => "dev",
-        Some(name) => name,
-    };
+/// Cargo in this workspace, for a test that Cargo runs.
+pub fn fresh(cargo: &Path) -> Command {
     let mut command = Command::new(cargo);
-    command
-        .args(["build", "--quiet", "--bins", "--profile", profile])
-        .current_dir(env!("CARGO_MANIFEST_DIR"));
-    command.args(PACKAGES.iter().flat_map(|package| ["--package", package]));
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
     // What Cargo tells a test about its package would make build scripts run again, and all that depends on them.
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
@@ -69,6 +63,17 @@ fn build(cargo: &Path, directory: &Path) -> Result<()> {
             command.env_remove(&name);
         }
     }
+    command
+}
+
+fn build(cargo: &Path, directory: &Path) -> Result<()> {
+    let profile = match directory.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => "dev",
+        Some(name) => name,
+    };
+    let mut command = fresh(cargo);
+    command.args(["build", "--quiet", "--bins", "--profile", profile]);
+    command.args(PACKAGES.iter().flat_map(|package| ["--package", package]));
     if let Some(target) = directory.parent() {
         command.arg("--target-dir").arg(target);
     }

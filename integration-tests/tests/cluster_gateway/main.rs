@@ -2,6 +2,7 @@
 //!
 //! Each test has a namespace of its own, all share one installation.
 
+mod backend_tls;
 mod fleets;
 mod pools;
 mod rights;

@@ -155,7 +155,7 @@ async fn recorded(cluster: &TestCluster, client: &Client) -> Result<()> {
     .await
 }
 
-/// One Pod that serves on two ports, as `m-0` and `m-1`. Two pools of it share a managed picker.
+/// One Pod that serves on two ports, as `m-0` and `m-1`, and a pool of both.
 const SHARED: &str = "apiVersion: apps/v1
 kind: Deployment
 metadata: {name: ports}
@@ -169,7 +169,8 @@ spec:
       - name: model-server
         image: localhost/signalbox/model-server:0.1.0
         args: [--listen, '0.0.0.0:8000', --listen, '0.0.0.0:8001', --model, m, --served-name, chatbot]
-        readinessProbe: {httpGet: {path: /health, port: 8001}, periodSeconds: 1}
+        resources: {requests: {cpu: 50m}}
+        readinessProbe: {httpGet: {path: /health, port: 8001}, periodSeconds: 1, timeoutSeconds: 5}
         securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
 ---
 apiVersion: inference.networking.k8s.io/v1
@@ -180,7 +181,16 @@ spec:
   targetPorts: [{number: 8000}, {number: 8001}]
   endpointPickerRef: {name: shared-epp, port: {number: 9002}}
 ---
-apiVersion: inference.networking.k8s.io/v1
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: ports}
+spec:
+  parentRefs: [{name: inference-gateway}]
+  rules: [{backendRefs: [{group: inference.networking.k8s.io, kind: InferencePool, name: ports}]}]
+";
+
+/// Another pool of the Pod's first port, whose picker is the same.
+const JOINS: &str = "apiVersion: inference.networking.k8s.io/v1
 kind: InferencePool
 metadata: {name: h2c, annotations: {signalbox.dev/picker: managed}}
 spec:
@@ -191,13 +201,12 @@ spec:
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
-metadata: {name: ports}
+metadata: {name: h2c}
 spec:
   parentRefs: [{name: inference-gateway}]
   rules:
   - matches: [{headers: [{name: pool, value: h2c}]}]
     backendRefs: [{group: inference.networking.k8s.io, kind: InferencePool, name: h2c}]
-  - backendRefs: [{group: inference.networking.k8s.io, kind: InferencePool, name: ports}]
 ";
 
 #[test]
@@ -212,6 +221,8 @@ fn pools_share_a_picker_and_have_ports_and_a_protocol_of_their_own() -> Result<(
             Ok(())
         })
         .await?;
+        // Its Pods begin again, with one more pool: none of them is refused what it asks for.
+        cluster.apply_in("shared", JOINS)?;
         eventually("the pool of h2c answers over HTTP/2", async || {
             for (pool, version) in [("h2c", "HTTP/2.0"), ("ports", "HTTP/1.1")] {
                 let body = json!({"model": "chatbot"}).to_string();
@@ -229,6 +240,11 @@ fn pools_share_a_picker_and_have_ports_and_a_protocol_of_their_own() -> Result<(
             Ok(())
         })
         .await?;
+        let deployment = "deployment/shared-epp-signalbox-picker";
+        cluster.kubectl(&["-n", "shared", "rollout", "status", deployment, "--timeout=60s"])?;
+        let selector = "signalbox.dev/picker-service=shared-epp";
+        let logs = cluster.kubectl(&["-n", "shared", "logs", "-l", selector, "--tail=-1", "--prefix"])?;
+        ensure!(!logs.contains("is asked for"), "a picker was refused a pool:\n{logs}");
         let owners = "jsonpath={.metadata.ownerReferences[*].name}";
         let owners = cluster.kubectl(&[
             "-n",

@@ -5,6 +5,8 @@ use crate::api::NamespacedName;
 /// Settings of the installation.
 #[derive(Clone, Debug)]
 pub struct InfraConfig {
+    /// Namespace of the installation: what another one made is not deleted.
+    pub installation: String,
     /// Image with `envoy` on its path.
     pub envoy_image: String,
     /// Image with `signalbox-picker` on its path.

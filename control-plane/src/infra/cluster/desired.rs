@@ -33,6 +33,8 @@ use crate::{
 /// What should exist.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Desired {
+    /// Namespace of the installation that desires it.
+    pub installation: String,
     /// For each owner.
     pub fleets: BTreeMap<Owner, Fleet>,
     /// Addresses of the nodes, for Services of type NodePort: external ones where nodes have any.
@@ -59,6 +61,8 @@ pub struct Managed {
     pub reach: FleetServiceType,
     /// Addresses that the Gateway asks for.
     pub asked: Vec<IpAddr>,
+    /// Why Pods are not rolled out yet: until it is gone, the Deployment stays as it is.
+    pub waits_for: Option<String>,
 }
 
 /// What should exist for `world`.
@@ -75,7 +79,7 @@ pub fn desired(world: &World, options: &Options, config: &InfraConfig) -> Desire
         let fleet = picker_fleet(world, &service, &pools, config);
         fleets.insert(Owner::Picker(service), fleet);
     }
-    Desired { fleets, node_addresses: node_addresses(world) }
+    Desired { installation: config.installation.clone(), fleets, node_addresses: node_addresses(world) }
 }
 
 fn gateway_fleet(
@@ -95,7 +99,7 @@ fn gateway_fleet(
     }
     let uid = &object.metadata.uid;
     let reference = owner_reference("gateway.networking.k8s.io/v1", "Gateway", &name.name, uid);
-    let shared = Shared::of_gateway(object, reference);
+    let shared = Shared::of_gateway(&config.installation, object, reference);
     let envoy = Envoy {
         config,
         gateway: name,
@@ -110,6 +114,7 @@ fn gateway_fleet(
         objects: in_order(objects),
         reach: parameters.service.kind.unwrap_or_default(),
         asked,
+        waits_for: None,
     })
 }
 
@@ -126,7 +131,7 @@ fn picker_fleet(
         let meta = &pool.metadata;
         owner_reference("inference.networking.k8s.io/v1", "InferencePool", &meta.name, &meta.uid)
     });
-    let shared = Shared::of_picker(service, references.collect());
+    let shared = Shared::of_picker(&config.installation, service, references.collect());
     let ports: BTreeSet<u16> = pools.iter().filter_map(|pool| Some(managed_picker(pool)?.1)).collect();
     let picker = Picker {
         config,
@@ -140,6 +145,7 @@ fn picker_fleet(
         objects: in_order(picker.objects()),
         reach: FleetServiceType::ClusterIP,
         asked: Vec::new(),
+        waits_for: None,
     })
 }
 

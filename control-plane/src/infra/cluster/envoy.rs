@@ -253,7 +253,7 @@ impl Envoy<'_> {
             }]),
             ports: Some(ports),
             resources: Some(self.resources()),
-            readiness_probe: Some(pods::http_probe("/ready", status, 3, 2)),
+            readiness_probe: Some(pods::http_probe("/ready", status, 3, 3)),
             lifecycle: Some(Lifecycle { pre_stop: Some(self.drain_hook(status)), ..Lifecycle::default() }),
             security_context: Some(
                 parameters.security_context.clone().unwrap_or_else(|| pods::container_security(privileged)),

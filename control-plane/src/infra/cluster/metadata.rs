@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
 
 use super::names::{
-    GATEWAY_CLASS_LABEL, GATEWAY_NAME_LABEL, INFRASTRUCTURE_LABEL, OWNER_ANNOTATION, Owner, PICKER_LABEL,
-    label_value, object_name,
+    GATEWAY_CLASS_LABEL, GATEWAY_NAME_LABEL, INFRASTRUCTURE_LABEL, INSTALLATION_ANNOTATION, OWNER_ANNOTATION,
+    Owner, PICKER_LABEL, label_value, object_name,
 };
 use crate::api::{Gateway, NamespacedName};
 
@@ -21,13 +21,14 @@ pub(super) struct Shared {
     pub(super) labels: BTreeMap<String, String>,
     /// Annotations that users ask for.
     pub(super) annotations: BTreeMap<String, String>,
-    owner: Owner,
+    /// Who provisions, and for whom.
+    marks: [(&'static str, String); 2],
     references: Vec<OwnerReference>,
 }
 
 impl Shared {
     /// Of a Gateway's Envoys.
-    pub(super) fn of_gateway(gateway: &Gateway, reference: OwnerReference) -> Self {
+    pub(super) fn of_gateway(installation: &str, gateway: &Gateway, reference: OwnerReference) -> Self {
         let key = gateway.metadata.key();
         let wanted = gateway.spec.infrastructure.clone().unwrap_or_default();
         let selector = BTreeMap::from([(GATEWAY_NAME_LABEL.to_owned(), label_value(&key.name))]);
@@ -36,36 +37,46 @@ impl Shared {
         labels.extend(fixed_labels("envoy", &key.name));
         labels.extend([class]);
         let name = object_name(&key.name, "signalbox");
-        Self::new(name, Owner::Gateway(key), selector, labels, wanted.annotations, vec![reference])
+        Self {
+            annotations: wanted.annotations,
+            references: vec![reference],
+            ..Self::new(name, &Owner::Gateway(key), installation, selector, labels)
+        }
     }
 
     /// Of a managed picker.
-    pub(super) fn of_picker(service: &NamespacedName, references: Vec<OwnerReference>) -> Self {
+    pub(super) fn of_picker(
+        installation: &str,
+        service: &NamespacedName,
+        references: Vec<OwnerReference>,
+    ) -> Self {
         let selector = BTreeMap::from([(PICKER_LABEL.to_owned(), label_value(&service.name))]);
         let labels = fixed_labels("picker", &service.name).into();
         let name = object_name(&service.name, "signalbox-picker");
-        Self::new(name, Owner::Picker(service.clone()), selector, labels, BTreeMap::new(), references)
+        let owner = Owner::Picker(service.clone());
+        Self { references, ..Self::new(name, &owner, installation, selector, labels) }
     }
 
     fn new(
         name: String,
-        owner: Owner,
+        owner: &Owner,
+        installation: &str,
         mut selector: BTreeMap<String, String>,
         mut labels: BTreeMap<String, String>,
-        annotations: BTreeMap<String, String>,
-        references: Vec<OwnerReference>,
     ) -> Self {
         // Pods that another controller had for the same Gateway are not selected.
         selector.insert(INFRASTRUCTURE_LABEL.to_owned(), owner.word().to_owned());
         labels.extend(selector.clone());
         let namespace = owner.key().namespace.clone();
-        Self { name, namespace, selector, labels, annotations, owner, references }
+        let marks =
+            [(OWNER_ANNOTATION, owner.annotation()), (INSTALLATION_ANNOTATION, installation.to_owned())];
+        Self { name, namespace, selector, labels, annotations: BTreeMap::new(), marks, references: vec![] }
     }
 
     /// Metadata of one object.
     pub(super) fn meta(&self) -> ObjectMeta {
         let mut annotations = self.annotations.clone();
-        annotations.insert(OWNER_ANNOTATION.to_owned(), self.owner.annotation());
+        annotations.extend(self.marks.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
         ObjectMeta {
             name: Some(self.name.clone()),
             namespace: Some(self.namespace.clone()),

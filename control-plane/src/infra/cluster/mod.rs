@@ -28,7 +28,8 @@ pub use config::{HostPort, IDENTITY_DIR, IdentityConfig, InfraConfig};
 pub use desired::{Desired, Fleet, Managed, desired, is_ours};
 pub use manifest::{Manifest, ManifestKey, ManifestKind};
 pub use names::{
-    INFRASTRUCTURE_LABEL, OWNER_ANNOTATION, Owner, REVISION_ANNOTATION, label_value, object_name,
+    INFRASTRUCTURE_LABEL, INSTALLATION_ANNOTATION, OWNER_ANNOTATION, Owner, REVISION_ANNOTATION, label_value,
+    object_name,
 };
 pub use observed::Observed;
 pub(super) use picker::ADMIN as PICKER_ADMIN;

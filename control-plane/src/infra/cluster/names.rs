@@ -11,6 +11,8 @@ use crate::api::NamespacedName;
 pub const INFRASTRUCTURE_LABEL: &str = "signalbox.dev/infrastructure";
 /// Annotation with the owner's whole name.
 pub const OWNER_ANNOTATION: &str = "signalbox.dev/owner";
+/// Annotation with the namespace of the installation that provisioned the object.
+pub const INSTALLATION_ANNOTATION: &str = "signalbox.dev/installation";
 /// Annotation with the hash of what was applied.
 pub const REVISION_ANNOTATION: &str = "signalbox.dev/revision";
 

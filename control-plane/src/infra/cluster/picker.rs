@@ -175,7 +175,7 @@ impl Picker<'_> {
                 ..ResourceRequirements::default()
             }),
             // Ready when it has its pools; live while it answers at all.
-            readiness_probe: Some(pods::http_probe("/readyz", ADMIN, 3, 2)),
+            readiness_probe: Some(pods::http_probe("/readyz", ADMIN, 3, 3)),
             liveness_probe: Some(pods::http_probe("/healthz", ADMIN, 10, 6)),
             security_context: Some(pods::container_security(false)),
             volume_mounts: Some(mounts.collect()),

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     desired::{Desired, Fleet},
-    manifest::{Manifest, ManifestKey},
-    names::Owner,
+    manifest::{Manifest, ManifestKey, ManifestKind},
+    names::{INSTALLATION_ANNOTATION, Owner},
     observed::Observed,
 };
 
@@ -23,7 +23,9 @@ pub fn plan(desired: &Desired, observed: &Observed) -> BTreeMap<Owner, Vec<Actio
     let mut actions: BTreeMap<Owner, Vec<Action>> = BTreeMap::new();
     for (owner, fleet) in &desired.fleets {
         let Fleet::Managed(managed) = fleet else { continue };
-        let stale = managed.objects.iter().filter(|manifest| !observed.is_current(manifest));
+        let waits =
+            |manifest: &Manifest| managed.waits_for.is_some() && manifest.key.0 == ManifestKind::Deployment;
+        let stale = managed.objects.iter().filter(|m| !observed.is_current(m) && !waits(m));
         let stale: Vec<Action> = stale.cloned().map(Action::Apply).collect();
         if !stale.is_empty() {
             actions.insert(owner.clone(), stale);
@@ -42,7 +44,9 @@ pub fn plan(desired: &Desired, observed: &Observed) -> BTreeMap<Owner, Vec<Actio
         let is_wanted = wanted.get(owner).is_some_and(|keys| keys.contains(key));
         let meta = &live.object["metadata"];
         let is_going = !meta["deletionTimestamp"].is_null();
-        if !is_held && !is_wanted && !is_going {
+        let made_by = meta["annotations"][INSTALLATION_ANNOTATION].as_str();
+        let is_ours = made_by.is_none_or(|installation| installation == desired.installation);
+        if is_ours && !is_held && !is_wanted && !is_going {
             let uid = meta["uid"].as_str().unwrap_or_default().to_owned();
             actions.entry(owner.clone()).or_default().push(Action::Delete(key.clone(), uid));
         }

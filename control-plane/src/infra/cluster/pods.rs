@@ -14,6 +14,8 @@ use k8s_openapi::{
 
 use super::{config::IDENTITY_DIR, metadata::Shared};
 
+/// How long a probe may take, in seconds.
+const PROBE_TIMEOUT: i32 = 5;
 /// User and group of the processes: `nonroot` of distroless images.
 const USER: i64 = 65532;
 
@@ -119,7 +121,9 @@ pub(super) fn container_port(name: &str, port: u16, protocol: &str) -> Container
     }
 }
 
-/// A probe by GET.
+/// A probe by GET. A process that is gone refuses the connection, which fails at once; a node without CPU to spare
+/// answers late, and all of its Pods do. Being patient costs nothing with the former, and with the latter keeps every
+/// endpoint of a Service from going at the same time: 1 s, the default, is what a busy node takes.
 pub(super) fn http_probe(path: &str, port: u16, period: i32, failures: i32) -> Probe {
     Probe {
         http_get: Some(HTTPGetAction {
@@ -129,7 +133,7 @@ pub(super) fn http_probe(path: &str, port: u16, period: i32, failures: i32) -> P
             ..HTTPGetAction::default()
         }),
         period_seconds: Some(period),
-        timeout_seconds: Some(2),
+        timeout_seconds: Some(PROBE_TIMEOUT),
         failure_threshold: Some(failures),
         ..Probe::default()
     }

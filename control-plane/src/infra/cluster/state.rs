@@ -67,7 +67,11 @@ pub(super) fn states(
                 let (addresses, problem) = reach(managed, service, &desired.node_addresses);
                 (state.addresses, state.error) = (addresses, problem);
             }
-            (Fleet::Managed(_), Owner::Picker(_)) => {}
+            // While it waits, the Pods before it serve, if there are any.
+            (Fleet::Managed(managed), Owner::Picker(_)) => {
+                let why = managed.waits_for.as_ref().filter(|_| !deployments.contains_key(owner));
+                state.error = why.map(|why| InfraProblem::new("Pending", why.clone()));
+            }
             (Fleet::External(asked), _) => state.addresses = asked.iter().map(ip).collect(),
             (Fleet::Held(why), Owner::Picker(_)) => {
                 state.error = Some(InfraProblem::new("Invalid", why.clone()));
