@@ -64,6 +64,7 @@ pub struct Slot {
     others: Others,
     load: AtomicU64,
     kv_tokens: AtomicU64,
+    kv_largest: AtomicU64,
     learned_slots: AtomicU32,
     held_at_scrape: AtomicU64,
     scraped_at: AtomicU64,
@@ -99,6 +100,7 @@ impl Slot {
             others: Others::default(),
             load: AtomicU64::new(Packed::UNKNOWN.0),
             kv_tokens: AtomicU64::new(0),
+            kv_largest: AtomicU64::new(0),
             learned_slots: AtomicU32::new(0),
             held_at_scrape: AtomicU64::new(0),
             scraped_at: AtomicU64::new(0),
@@ -287,6 +289,7 @@ impl Slot {
         self.held_at_scrape.store(self.held_tokens(), Relaxed);
         if let Some(tokens) = reading.kv_tokens {
             self.kv_tokens.store(tokens, Relaxed);
+            self.kv_largest.store(reading.kv_largest.unwrap_or(tokens), Relaxed);
         }
         if let Some(tokens) = reading.kv_block {
             self.kv_block.store(tokens, Relaxed);
@@ -343,6 +346,7 @@ impl Slot {
             counter.store(0, Relaxed);
         }
         self.kv_tokens.store(0, Relaxed);
+        self.kv_largest.store(0, Relaxed);
         self.kv_block.store(0, Relaxed);
         self.model.store(0, Relaxed);
         self.emptied();
@@ -430,6 +434,12 @@ impl Slot {
     #[must_use]
     pub fn kv_tokens(&self) -> Option<u64> {
         Some(self.kv_tokens.load(Relaxed)).filter(|tokens| *tokens > 0)
+    }
+
+    /// The same of its largest data-parallel rank: more than that no request gets.
+    #[must_use]
+    pub fn kv_largest(&self) -> Option<u64> {
+        Some(self.kv_largest.load(Relaxed)).filter(|tokens| *tokens > 0)
     }
 
     /// The LoRA adapters of the last scrape.
