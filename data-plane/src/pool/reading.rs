@@ -14,8 +14,10 @@ pub struct Reading {
     pub waiting: Option<u32>,
     /// Share of the KV cache in use, 0..=1.
     pub kv_usage: Option<f32>,
-    /// Size of the KV cache in tokens.
+    /// Size of the KV cache in tokens, of all data-parallel ranks behind the port together.
     pub kv_tokens: Option<u64>,
+    /// The same of the largest rank: a request has to fit into one.
+    pub kv_largest: Option<u64>,
     /// Tokens of a block of it.
     pub kv_block: Option<u32>,
     /// LoRA adapters that run or wait.

@@ -16,35 +16,24 @@
 //! being counted twice; and what peers tell after a scrape is taken from what it saw of others, because it most likely saw
 //! just that.
 
+mod scrapes;
+mod view;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::Release};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 
-use crate::accelerator::{Calibration, Look};
+use crate::accelerator::Calibration;
 
-use super::load::{Load, Packed};
+use super::load::Packed;
 use super::others::{Others, Standing};
-use super::reading::{Adapters, Freshness, Reading};
+use super::reading::Adapters;
 use super::work::Work;
 use crate::prefix::precise::{Mirror, Precise};
 use crate::prefix::{Held, Index};
-
-/// A reading older than this does not correct our own counters.
-const STALE_AFTER: Duration = Duration::from_secs(2);
-/// Failures in a row after which an endpoint is avoided.
-const FAILING_AFTER: u32 = 3;
-/// Failed requests in a row after which an endpoint is avoided, because one that fails fast looks idle.
-const ERRORS_AFTER: u32 = 3;
-/// An endpoint whose requests fail is avoided for this long, doubled with each further failure.
-const ERROR_PAUSE: Duration = Duration::from_millis(500);
-/// Tokens of a KV cache block of an engine that does not tell.
-const USUAL_KV_BLOCK: u32 = 16;
-/// The doubling of [`ERROR_PAUSE`] ends here: 2 s, so that an endpoint that works again is soon
-/// used again.
-const MAX_DOUBLINGS: u32 = 2;
 
 /// The live numbers of one (address, port). Shared by every pool that contains it.
 #[derive(Debug)]
@@ -64,6 +53,7 @@ pub struct Slot {
     others: Others,
     load: AtomicU64,
     kv_tokens: AtomicU64,
+    kv_largest: AtomicU64,
     learned_slots: AtomicU32,
     held_at_scrape: AtomicU64,
     scraped_at: AtomicU64,
@@ -99,6 +89,7 @@ impl Slot {
             others: Others::default(),
             load: AtomicU64::new(Packed::UNKNOWN.0),
             kv_tokens: AtomicU64::new(0),
+            kv_largest: AtomicU64::new(0),
             learned_slots: AtomicU32::new(0),
             held_at_scrape: AtomicU64::new(0),
             scraped_at: AtomicU64::new(0),
@@ -258,215 +249,8 @@ impl Slot {
         f32::from_bits(self.first_byte_ratio.load(Relaxed))
     }
 
-    // === scrapes ===
-
-    /// Stores what was read at `at`.
-    pub fn store(&self, reading: Reading, at: Instant) {
-        let own = self.in_flight.load(Relaxed);
-        let told = self.others.requests();
-        let most = self.in_flight_high.swap(own + told, Relaxed).max(own + told);
-        self.others.scraped();
-        let before = Packed(self.load.load(Relaxed));
-        let next = Packed::of(&reading, most);
-        let calibration = self.calibration.load();
-        if let Some(calibration) = &*calibration {
-            let look = Look {
-                running: next.running(),
-                waiting: next.waiting(),
-                sent: self.sent.load(Relaxed),
-                own,
-                // Their prompts are not seen one by one.
-                foreign: next.foreign() + told,
-            };
-            calibration.totals(look, &reading.totals, at);
-        }
-        if let Some((running, calibration)) = self.learn_slots(before, next).zip(calibration.as_ref()) {
-            calibration.batch(running);
-        }
-        self.load.store(next.0, Relaxed);
-        self.held_at_scrape.store(self.held_tokens(), Relaxed);
-        if let Some(tokens) = reading.kv_tokens {
-            self.kv_tokens.store(tokens, Relaxed);
-        }
-        if let Some(tokens) = reading.kv_block {
-            self.kv_block.store(tokens, Relaxed);
-        }
-        let held = self.adapters.load();
-        if held.as_deref() != reading.adapters.as_ref() {
-            self.adapters.store(reading.adapters.map(Arc::new));
-        }
-        self.scrape_failures.store(0, Relaxed);
-        self.scraped_at.store(self.micros(at), Release);
-    }
-
-    /// Requests waited at two scrapes in a row: the server runs no more than it does. More of them running without
-    /// anyone waiting proves the opposite.
-    fn learn_slots(&self, before: Packed, next: Packed) -> Option<u32> {
-        let known = self.learned_slots.load(Relaxed);
-        let running = next.running().unwrap_or(0);
-        let waits = |packed: Packed| packed.waiting().is_some_and(|waiting| waiting > 0);
-        let full = waits(before) && waits(next) && running > 0;
-        let more = known > 0 && running > known;
-        if full || more {
-            self.learned_slots.store(running, Relaxed);
-        }
-        (full || more).then_some(running)
-    }
-
-    /// The endpoint reports a model with this [`Adapters::hash`] of its name.
-    pub(crate) fn reports_model(&self, model: u64) {
-        self.model.store(model, Relaxed);
-    }
-
-    /// Whether the endpoint reported `model` (an [`Adapters::hash`]) as its model or one of its adapters.
-    #[must_use]
-    pub fn has_reported(&self, model: u64) -> bool {
-        let held = |adapters: &Arc<Adapters>| adapters.runs(model) || adapters.awaits(model);
-        self.model.load(Relaxed) == model || self.adapters.load().as_ref().is_some_and(held)
-    }
-
-    /// The endpoint answered, but shows no metrics: alive, load unknown.
-    pub(crate) fn store_alive(&self) {
-        self.scrape_failures.store(0, Relaxed);
-    }
-
-    /// A scrape was refused, reset or timed out; answers how many in a row.
-    pub(crate) fn scrape_failed(&self) -> u32 {
-        self.scrape_failures.fetch_add(1, Relaxed).saturating_add(1)
-    }
-
-    /// Forgets readings and failures: the address belongs to another Pod. Work in flight stays counted.
-    pub(crate) fn forget(&self) {
-        self.scraped_at.store(0, Relaxed);
-        self.load.store(Packed::UNKNOWN.0, Relaxed);
-        for counter in [&self.scrape_failures, &self.errors, &self.learned_slots] {
-            counter.store(0, Relaxed);
-        }
-        self.kv_tokens.store(0, Relaxed);
-        self.kv_block.store(0, Relaxed);
-        self.model.store(0, Relaxed);
-        self.emptied();
-        self.first_byte_ratio.store(1.0_f32.to_bits(), Relaxed);
-        self.adapters.store(None);
-        self.calibration.store(None);
-    }
-
-    /// The model server refuses connections: when it is back, its caches are empty.
-    pub(crate) fn emptied(&self) {
-        if let Some(held) = &self.held {
-            held.clear();
-        }
-    }
-
-    // === what the picker and others read ===
-
-    /// Prompts that were sent there.
-    #[must_use]
-    pub fn held(&self) -> Option<&Held> {
-        self.held.as_ref()
-    }
-
-    /// What its engine says that it holds.
-    #[must_use]
-    pub fn mirror(&self) -> Option<&Mirror> {
-        self.mirror.as_ref()
-    }
-
-    /// Tokens of a block of its KV cache: fewer are not cached.
-    #[must_use]
-    pub fn kv_block(&self) -> u32 {
-        match self.kv_block.load(Relaxed) {
-            0 => USUAL_KV_BLOCK,
-            tokens => tokens,
-        }
-    }
-
-    /// How far the last reading can be trusted.
-    #[must_use]
-    pub fn freshness(&self, now: Instant) -> Freshness {
-        let failures = self.scrape_failures.load(Relaxed);
-        if failures >= FAILING_AFTER {
-            return Freshness::Failing(failures);
-        }
-        match self.scraped_at.load(std::sync::atomic::Ordering::Acquire) {
-            0 => Freshness::Never,
-            at => match Duration::from_micros(self.micros(now).saturating_sub(at)) {
-                age if age <= STALE_AFTER => Freshness::Fresh,
-                age => Freshness::Stale(age),
-            },
-        }
-    }
-
-    /// Time since the last reading; None before the first.
-    #[must_use]
-    pub fn age(&self, now: Instant) -> Option<Duration> {
-        match self.scraped_at.load(Relaxed) {
-            0 => None,
-            at => Some(Duration::from_micros(self.micros(now).saturating_sub(at))),
-        }
-    }
-
-    /// Whether the endpoint is avoided while others are left: scrapes fail, or requests fail and the pause after the
-    /// last failure lasts.
-    #[must_use]
-    pub fn is_failing(&self, now: Instant) -> bool {
-        if self.scrape_failures.load(Relaxed) >= FAILING_AFTER {
-            return true;
-        }
-        let errors = self.errors.load(Relaxed);
-        if errors < ERRORS_AFTER {
-            return false;
-        }
-        let pause = ERROR_PAUSE * 2_u32.pow((errors - ERRORS_AFTER).min(MAX_DOUBLINGS));
-        let since = self.micros(now).saturating_sub(self.errored_at.load(Relaxed));
-        Duration::from_micros(since) < pause
-    }
-
     fn held_tokens(&self) -> u64 {
         self.prompt_tokens.load(Relaxed) + self.decode_tokens.load(Relaxed) + self.others.held_tokens()
-    }
-
-    /// Size of the KV cache in tokens, when the model server told.
-    #[must_use]
-    pub fn kv_tokens(&self) -> Option<u64> {
-        Some(self.kv_tokens.load(Relaxed)).filter(|tokens| *tokens > 0)
-    }
-
-    /// The LoRA adapters of the last scrape.
-    #[must_use]
-    pub fn adapters(&self) -> arc_swap::Guard<Option<Arc<Adapters>>> {
-        self.adapters.load()
-    }
-
-    /// The load at `now`: our own counters and those of other pickers, corrected by the last scrape while it is fresh.
-    #[must_use]
-    pub fn load(&self, now: Instant) -> Load {
-        let own = self.in_flight.load(Relaxed);
-        let peers = self.others.requests();
-        let decode_tokens = self.decode_tokens.load(Relaxed) + self.others.decode_tokens();
-        let held = self.held_tokens();
-        let fresh = self.freshness(now) == Freshness::Fresh;
-        let packed = if fresh { Packed(self.load.load(Relaxed)) } else { Packed::UNKNOWN };
-        let kv_tokens = self.kv_tokens();
-        let kv_used = kv_tokens.map(|capacity| {
-            let scraped = packed.kv_usage();
-            let counted = if scraped.is_some() { self.held_at_scrape.load(Relaxed) } else { 0 };
-            scraped.unwrap_or(0.0) + held.saturating_sub(counted) as f32 / capacity as f32
-        });
-        Load {
-            own,
-            peers,
-            foreign: packed.foreign().saturating_sub(self.others.risen()),
-            running: packed.running(),
-            waiting: packed.waiting(),
-            learned_slots: Some(self.learned_slots.load(Relaxed)).filter(|slots| *slots > 0),
-            prefill_tokens: self.prefill_tokens.load(Relaxed) + self.others.prefill_tokens(),
-            prefill_clear_s: self.prefill_clear_at.load(Relaxed).saturating_sub(self.micros(now)) as f32
-                / 1e6,
-            mean_decode_tokens: (own + peers > 0).then(|| decode_tokens as f32 / (own + peers) as f32),
-            kv_used: kv_used.or_else(|| packed.kv_usage()),
-            kv_tokens,
-        }
     }
 
     #[cfg(test)]

@@ -128,15 +128,15 @@ impl Endpoint {
         self.slot.address()
     }
 
-    /// Prompt tokens that it can take at all, as far as its size is known: its KV cache, and its context, which holds one
-    /// token of answer at least.
+    /// Prompt tokens that it can take at all, as far as its size is known: the KV cache of its largest rank, and its
+    /// context, which holds one token of answer at least.
     #[must_use]
     pub fn room(&self) -> u64 {
         let context = match self.context_tokens {
             0 => u64::MAX,
             tokens => u64::from(tokens - 1),
         };
-        self.slot.kv_tokens().unwrap_or(u64::MAX).min(context)
+        self.slot.kv_largest().unwrap_or(u64::MAX).min(context)
     }
 
     /// Its expected speeds: the one place from which estimates take them.

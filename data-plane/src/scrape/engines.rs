@@ -6,17 +6,17 @@
 /// What a series tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Signal {
-    /// Requests waiting; several series add up.
+    /// Requests waiting; those of several ranks add up.
     Waiting,
-    /// Requests running; several series add up.
+    /// Requests running; those of several ranks add up.
     Running,
-    /// Share of the KV cache in use; the mean of several series.
+    /// Share of the KV cache in use; the mean of several ranks, by the size of their caches.
     KvUsage,
     /// Tokens per KV cache block.
     BlockSize,
     /// KV cache blocks; several series add up.
     Blocks,
-    /// Labels hold tokens per block and blocks; series of several engines add up.
+    /// Labels hold tokens per block and blocks; those of several ranks add up.
     CacheInfo { block_size: &'static str, blocks: &'static str },
     /// The value is a time, labels hold adapters; the newest series counts.
     Lora,

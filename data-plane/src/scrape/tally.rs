@@ -1,6 +1,14 @@
 //! Samples of a page → one reading of the endpoint.
 //!
-//! A model server with data parallelism inside shows one series per rank: load and capacity add up, shares average.
+//! A model server with data parallelism inside serves several ranks on one port and shows series of each:
+//!
+//! ```text
+//! running, waiting ─▶ per rank ─▶ sum          KV use ─▶ per rank ─▶ mean, by the size of each rank's cache
+//! cache info ──────▶ per rank ─▶ sum, and the largest: a request is in one rank
+//! ```
+//!
+//! vLLM's label of a rank is `engine`, SGLang's is `dp_rank`. Where SGLang's tensor-parallel schedulers report as well
+//! (`tp_rank`), all of a rank report the same, and where it tells loads by `priority`, the series without one is the whole.
 
 use smallvec::SmallVec;
 
@@ -15,16 +23,11 @@ const LARGEST: f64 = 1e12;
 /// The samples of a page so far.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    waiting: Option<f64>,
-    running: Option<f64>,
-    kv_sum: f64,
-    kv_series: u32,
+    ranks: SmallVec<[Rank; 2]>,
     block_size: f64,
     blocks: f64,
     /// Largest `block_size` of any series.
     kv_block: f64,
-    /// KV tokens by the hash of the series' `engine` label.
-    caches: SmallVec<[(u64, u64); 4]>,
     lora_at: Option<f64>,
     lora_labels: Vec<u8>,
     /// Hash of the model's name in the labels of its load.
@@ -32,6 +35,25 @@ pub(super) struct Tally {
     counted: [Option<f64>; Counter::OutputCount as usize + 1],
     /// Samples whose value means nothing.
     pub(super) ignored: u64,
+}
+
+/// What the series of one rank say; of the whole server where series name no rank.
+#[derive(Debug, Default)]
+struct Rank {
+    /// Hash of the label's value.
+    id: u64,
+    waiting: Option<f64>,
+    running: Option<f64>,
+    kv_sum: f64,
+    kv_series: u32,
+    kv_tokens: u64,
+}
+
+impl Rank {
+    /// Share of its KV cache in use.
+    fn kv_usage(&self) -> Option<f64> {
+        (self.kv_series > 0).then(|| self.kv_sum / f64::from(self.kv_series))
+    }
 }
 
 impl Tally {
@@ -53,11 +75,13 @@ impl Tally {
             return;
         };
         match signal {
-            Signal::Waiting => self.waiting = Some(self.waiting.unwrap_or(0.0) + value),
-            Signal::Running => self.running = Some(self.running.unwrap_or(0.0) + value),
+            Signal::Waiting if is_whole(labels) => count(&mut self.rank(labels).waiting, labels, value),
+            Signal::Running if is_whole(labels) => count(&mut self.rank(labels).running, labels, value),
+            Signal::Waiting | Signal::Running => {}
             Signal::KvUsage if value <= 1.0 => {
-                self.kv_sum += value;
-                self.kv_series += 1;
+                let rank = self.rank(labels);
+                rank.kv_sum += value;
+                rank.kv_series += 1;
             }
             Signal::KvUsage => self.ignored += 1,
             Signal::BlockSize => {
@@ -88,24 +112,46 @@ impl Tally {
             return;
         };
         self.kv_block = self.kv_block.max(size);
-        let engine = Adapters::hash(label(labels, "engine").unwrap_or_default());
-        let tokens = (size * count).min(LARGEST) as u64;
-        match self.caches.iter_mut().find(|(of, _)| *of == engine) {
-            Some((_, most)) => *most = tokens.max(*most),
-            None => self.caches.push((engine, tokens)),
-        }
+        let rank = self.rank(labels);
+        rank.kv_tokens = rank.kv_tokens.max((size * count).min(LARGEST) as u64);
+    }
+
+    /// The rank that labels name.
+    fn rank(&mut self, labels: &[u8]) -> &mut Rank {
+        let named = label(labels, "engine").or_else(|| label(labels, "dp_rank"));
+        let id = Adapters::hash(named.unwrap_or_default());
+        let index = self.ranks.iter().position(|rank| rank.id == id).unwrap_or_else(|| {
+            self.ranks.push(Rank { id, ..Rank::default() });
+            self.ranks.len() - 1
+        });
+        &mut self.ranks[index]
+    }
+
+    /// The mean of the ranks, by the size of their caches where all tell it.
+    fn kv_usage(&self) -> Option<f32> {
+        let told = || self.ranks.iter().filter_map(|rank| Some((rank.kv_usage()?, rank.kv_tokens as f64)));
+        let sized = told().all(|(_, tokens)| tokens > 0.0);
+        let (sum, weights) = told().fold((0.0, 0.0), |(sum, weights), (usage, tokens)| {
+            let weight = if sized { tokens } else { 1.0 };
+            (sum + usage * weight, weights + weight)
+        });
+        (weights > 0.0).then(|| (sum / weights) as f32)
     }
 
     /// The reading of the whole page.
     pub(super) fn reading(&self) -> Reading {
         let count = |value: f64| value.round().min(f64::from(u32::MAX)) as u32;
-        let cached: u64 = self.caches.iter().map(|(_, tokens)| tokens).sum();
+        let sum = |of: fn(&Rank) -> Option<f64>| self.ranks.iter().filter_map(of).reduce(|a, b| a + b);
+        let cached: u64 = self.ranks.iter().map(|rank| rank.kv_tokens).sum();
+        let largest = self.ranks.iter().map(|rank| rank.kv_tokens).max().unwrap_or(0);
         let counted = (self.block_size * self.blocks).min(LARGEST) as u64;
+        let known = |tokens: u64| Some(tokens.max(counted)).filter(|tokens| *tokens > 0);
         Reading {
-            running: self.running.map(count),
-            waiting: self.waiting.map(count),
-            kv_usage: (self.kv_series > 0).then(|| (self.kv_sum / f64::from(self.kv_series)) as f32),
-            kv_tokens: Some(cached.max(counted)).filter(|tokens| *tokens > 0),
+            running: sum(|rank| rank.running).map(count),
+            waiting: sum(|rank| rank.waiting).map(count),
+            kv_usage: self.kv_usage(),
+            kv_tokens: known(cached),
+            kv_largest: known(largest),
             kv_block: Some(count(self.kv_block)).filter(|tokens| *tokens > 0),
             adapters: self.lora_at.map(|_| adapters(&self.lora_labels)),
             totals: self.totals(),
@@ -141,6 +187,17 @@ fn adapters(labels: &[u8]) -> Adapters {
         running: names("running_lora_adapters"),
         waiting: names("waiting_lora_adapters"),
     }
+}
+
+/// Whether a series is not a part of another: the load of one priority is in that of all.
+fn is_whole(labels: &[u8]) -> bool {
+    label(labels, "priority").is_none_or(<[u8]>::is_empty)
+}
+
+/// Adds a series of a rank: those of tensor-parallel schedulers repeat one another, others add up.
+fn count(held: &mut Option<f64>, labels: &[u8], value: f64) {
+    let repeats = label(labels, "tp_rank").is_some();
+    *held = Some(held.map_or(value, |held| if repeats { held.max(value) } else { held + value }));
 }
 
 /// A value that means something: finite, not negative, and of a sane size.

@@ -1,5 +1,6 @@
 mod live;
 mod page;
+mod ranks;
 
 use crate::accelerator::Totals;
 use proptest::prelude::*;
@@ -32,6 +33,7 @@ fn engines_are_read_by_their_names() {
         waiting: Some(2),
         kv_usage: Some(0.25),
         kv_tokens: Some(blocks * u64::from(size)),
+        kv_largest: Some(blocks * u64::from(size)),
         kv_block: Some(size),
         adapters: None,
         totals: Totals::default(),
@@ -93,7 +95,8 @@ fn data_parallel_series_add_up_and_the_newest_adapters_count() {
         (reading.running, reading.waiting, reading.kv_tokens, ignored),
         (Some(7), Some(2), Some(4_800), 0)
     );
-    assert!((reading.kv_usage.unwrap() - 0.3).abs() < 1e-6);
+    assert!((reading.kv_usage.unwrap() - 1.0 / 3.0).abs() < 1e-6, "two thirds of the room are of the second");
+    assert_eq!(reading.kv_largest, Some(3_200));
     let adapters = reading.adapters.unwrap();
     assert_eq!(adapters, Adapters { max: 4, running: hashes(&["sql", "chat"]), waiting: hashes(&["law"]) });
     assert!(
@@ -175,7 +178,12 @@ proptest! {
     ) {
         let text: String = lines.iter().map(|(kind, value, engine)| page::line(*kind, *value, *engine)).collect();
         let chunks: Vec<&[u8]> = text.as_bytes().chunks(size).collect();
-        prop_assert_eq!(scan(vllm(), &chunks).0, page::by_lines(&text));
+        let (mut read, mut expected) = (scan(vllm(), &chunks).0, page::by_lines(&text));
+        // Ranks are added up in another order.
+        let usage = [&mut read, &mut expected].map(|reading| reading.kv_usage.take());
+        let [read_usage, expected_usage] = usage.map(|usage| usage.unwrap_or(-1.0));
+        prop_assert!((read_usage - expected_usage).abs() < 1e-6, "{} {}", read_usage, expected_usage);
+        prop_assert_eq!(read, expected);
     }
 
     /// Whatever the bytes, the scanner and the response reader only refuse.

@@ -376,6 +376,7 @@ impl Engine {
             waiting: Some(self.waiting.len() as u32),
             kv_usage: Some(self.kv_used().min(1.0) as f32),
             kv_tokens: Some(self.speeds.kv),
+            kv_largest: Some(self.speeds.kv),
             kv_block: None,
             adapters: None,
             totals: self.totals,

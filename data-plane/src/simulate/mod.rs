@@ -33,7 +33,7 @@ pub use content::{Piece, Request};
 pub use engine::{Engine, Speeds};
 pub use fleet::Fleet;
 pub use plan::Plan;
-pub use policy::{Policy, Seeds};
+pub use policy::{Policy, Seeds, least_by, scorer_sum};
 pub use recorded::{Invalid, read};
 pub use report::{Class, Quantiles, Report, Targets};
 pub use run::{Pickers, Run, capacity, run};

@@ -36,13 +36,13 @@ pub enum Policy {
     Clairvoyant,
 }
 
-/// llm-d-router's default: see [`Policy::ScorerSum`].
-pub(super) fn scorer_sum(
-    readings: &[Reading],
-    cached: &[u32],
-    prompt: u32,
-    rng: &mut fastrand::Rng,
-) -> usize {
+/// llm-d-router's default: see [`Policy::ScorerSum`]. `cached` are the tokens of each endpoint's longest prefix of a prompt
+/// of `prompt` tokens.
+///
+/// # Panics
+/// When there are fewer of `cached` than of `readings`.
+#[must_use]
+pub fn scorer_sum(readings: &[Reading], cached: &[u32], prompt: u32, rng: &mut fastrand::Rng) -> usize {
     let queue = |reading: &Reading| f64::from(reading.waiting.unwrap_or(0));
     let most = readings.iter().map(queue).fold(f64::MIN, f64::max);
     let least = readings.iter().map(queue).fold(f64::MAX, f64::min);
@@ -79,8 +79,8 @@ pub(super) fn clairvoyant(engines: &[Engine], job: &Job, rng: &mut fastrand::Rng
     least_by(engines.len(), rng, |index| total(&engines[index]))
 }
 
-/// The index of the least value; ties at random.
-pub(super) fn least_by(count: usize, rng: &mut fastrand::Rng, value: impl Fn(usize) -> f64) -> usize {
+/// The index below `count` of the least value; ties at random.
+pub fn least_by(count: usize, rng: &mut fastrand::Rng, value: impl Fn(usize) -> f64) -> usize {
     let mut best = (f64::INFINITY, 0, 0);
     for index in 0..count {
         let value = value(index);

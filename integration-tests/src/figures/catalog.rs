@@ -5,7 +5,7 @@ use std::{pin::Pin, time::Duration};
 use anyhow::{Result, ensure};
 
 use super::{
-    bench, change, cluster, context::Context, extproc, figure::Figure, guide, overload, path, scrape,
+    bench, change, cluster, context::Context, extproc, figure::Figure, guide, live, overload, path, scrape,
     simulate, weights,
 };
 
@@ -58,6 +58,12 @@ pub static ALL: &[Measurement] = &[
         figures: path::NAMES,
         deadline: minutes(4),
         measure: |context| Box::pin(path::measure(context)),
+    },
+    Measurement {
+        name: "live",
+        figures: live::NAMES,
+        deadline: minutes(5),
+        measure: |context| Box::pin(live::measure(context)),
     },
     Measurement {
         name: "change",

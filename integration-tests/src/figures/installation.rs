@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! manifests ─▶ signalbox standalone --external ─┬─ ADS ──────▶ Envoy (bootstrap that signalbox wrote) ─▶ Pods
-//!                                               └─ tier API ─▶ picker: ours, or one that does nothing
+//!                                               └─ tier API ─▶ picker: ours, one that does nothing, or one of simple policies
 //! ```
 
 use std::{
@@ -34,7 +34,8 @@ pub(super) struct Installation<'a> {
     block: Block,
     gateway: SocketAddr,
     dir: PathBuf,
-    picks: Picks,
+    /// Who picks endpoints.
+    pub(super) picks: Picks,
     /// Its manifests.
     pub(super) manifests: Directory,
     /// `signalbox standalone`.
@@ -46,12 +47,14 @@ pub(super) struct Installation<'a> {
 }
 
 /// Who picks endpoints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Picks {
     /// Our picker.
     Ours,
     /// A server that does nothing but name this endpoint.
     Naive(SocketAddr),
+    /// One of simple policies, which the request names, over these endpoints, scraped so often.
+    Compared { endpoints: Vec<SocketAddr>, scrape_ms: u64 },
 }
 
 impl<'a> Installation<'a> {
@@ -177,9 +180,18 @@ impl<'a> Installation<'a> {
     /// When it does not listen in time.
     pub(super) async fn start_picker(&mut self) -> Result<()> {
         let listen = self.picker_address();
-        let mut child = match self.picks {
+        let mut child = match &self.picks {
             Picks::Ours => self.context.picker(listen, self.control_address(POOLS_PORT), true, &self.dir)?,
-            Picks::Naive(endpoint) => extproc::naive(self.context, listen, endpoint, true, &self.dir)?,
+            Picks::Naive(endpoint) => extproc::naive(self.context, listen, *endpoint, true, &self.dir)?,
+            Picks::Compared { endpoints, scrape_ms } => {
+                let mut command = self.context.program("compared-picker")?;
+                command.arg("--tls").arg("--listen").arg(listen.to_string());
+                command.arg("--scrape-ms").arg(scrape_ms.to_string());
+                for endpoint in endpoints {
+                    command.arg("--endpoint").arg(endpoint.to_string());
+                }
+                Child::start("compared-picker", command, &self.dir)?
+            }
         };
         child.until_listening(listen).await?;
         self.picker = Some(child);

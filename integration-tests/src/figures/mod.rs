@@ -1,7 +1,7 @@
 //! Measures the product: every figure that the documentation names, each beside what it has to be compared with.
 //!
 //! ```text
-//! catalog ─▶ guide · weights · extproc · scrape · path · change · overload · simulate · cluster · bench ─▶ Figure ─▶ stdout, results
+//! catalog ─▶ guide · weights · extproc · scrape · path · live · change · overload · simulate · cluster · bench ─▶ Figure ─▶ stdout, results
 //!               └─ installation, manifests, tier, page_server (what is measured)   └─ closed_loop, process, samples (how)
 //! ```
 //!
@@ -20,6 +20,7 @@ mod figure;
 mod guide;
 mod installation;
 mod line;
+mod live;
 mod machine;
 mod manifests;
 mod overload;
@@ -34,5 +35,10 @@ mod tier;
 mod weights;
 
 pub use self::{
-    cluster::run as cluster_scenario, context::Context, figure::Figure, machine::Machine, results::Results,
+    cluster::run as cluster_scenario,
+    context::Context,
+    figure::Figure,
+    live::{COMPARED_POLICY, Compared},
+    machine::Machine,
+    results::Results,
 };

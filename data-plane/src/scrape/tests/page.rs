@@ -58,14 +58,21 @@ pub(super) fn by_lines(text: &str) -> Reading {
         let values = of(name);
         (!values.is_empty()).then(|| values.iter().map(|(_, value)| value).sum::<f64>() as u32)
     };
-    let kv = of("vllm:kv_cache_usage_perc");
-    let mean = kv.iter().map(|(_, value)| value).sum::<f64>() / kv.len() as f64;
     let mut caches: BTreeMap<&str, u64> = BTreeMap::new();
     for (labels, _) in of("vllm:cache_config_info") {
         let number = |key: &str| labels[key].parse::<u64>().unwrap();
         let most = caches.entry(&labels["engine"]).or_default();
         *most = (*most).max(number("block_size") * number("num_gpu_blocks"));
     }
+    let mut used: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for (labels, value) in of("vllm:kv_cache_usage_perc") {
+        used.entry(&labels["engine"]).or_default().push(*value);
+    }
+    let sized = used.keys().all(|engine| caches.get(engine).is_some_and(|tokens| *tokens > 0));
+    let weight = |engine: &str| if sized { caches[engine] as f64 } else { 1.0 };
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let kv_usage = used.iter().map(|(engine, values)| mean(values) * weight(engine)).sum::<f64>()
+        / used.keys().map(|engine| weight(engine)).sum::<f64>();
     let total = |name: &str| {
         let values = of(name);
         (!values.is_empty()).then(|| values.iter().map(|(_, value)| value).sum::<f64>())
@@ -86,8 +93,9 @@ pub(super) fn by_lines(text: &str) -> Reading {
     Reading {
         running: sum("vllm:num_requests_running"),
         waiting: sum("vllm:num_requests_waiting"),
-        kv_usage: (!kv.is_empty()).then_some(mean as f32),
+        kv_usage: (!used.is_empty()).then_some(kv_usage as f32),
         kv_tokens: Some(caches.values().sum()).filter(|tokens| *tokens > 0),
+        kv_largest: caches.values().max().copied().filter(|tokens| *tokens > 0),
         kv_block: of("vllm:cache_config_info")
             .iter()
             .map(|(labels, _)| labels["block_size"].parse().unwrap())

@@ -4,6 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic anywhere")]
 #![expect(clippy::print_stderr, reason = "says why it does nothing, and what was measured")]
 
+mod bed;
+mod replica;
+
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -19,131 +22,22 @@ use control_plane::{
     source::{AnyObject, Batch},
     status::{
         ClassFacts, Facts, Inputs, Plan, Planner,
-        cluster::{Metrics, StatusWriter, writer},
+        cluster::{Metrics, writer},
     },
     tasks::TaskSet,
     translate,
     world::World,
 };
-use kube::{
-    Api, Client,
-    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams},
-    config::Config,
-    core::{ApiResource, GroupVersionKind},
-};
+use kube::{Client, api::DeleteParams, config::Config};
 use serde_json::{Value, json};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
 };
 
+use self::{bed::Bed, replica::Replica};
+
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Objects of one run, all in a namespace of its own.
-struct Bed {
-    client: Client,
-    name: String,
-}
-
-impl Bed {
-    /// Nothing without an API server.
-    async fn new(test: &str) -> Option<Self> {
-        if std::env::var_os("KUBECONFIG").is_none() {
-            eprintln!("KUBECONFIG is not set: nothing is tested against an API server");
-            return None;
-        }
-        let client = Client::try_default().await.unwrap();
-        let bed = Self { client, name: format!("signalbox-{test}-{}", std::process::id()) };
-        bed.apply("", "v1", "Namespace", &bed.name, json!({})).await;
-        let gateway = "gateway.networking.k8s.io";
-        let controller = json!({ "spec": { "controllerName": CONTROLLER_NAME } });
-        bed.apply(gateway, "v1", "GatewayClass", &bed.name, controller).await;
-        let listener = json!({ "name": "http", "port": 80, "protocol": "HTTP" });
-        let spec = json!({ "gatewayClassName": bed.name, "listeners": [listener] });
-        bed.apply(gateway, "v1", "Gateway", "gw", json!({ "spec": spec })).await;
-        for route in ["kept", "pruned"] {
-            let backend =
-                json!({ "group": "inference.networking.k8s.io", "kind": "InferencePool", "name": "llm" });
-            let spec = json!({ "parentRefs": [{ "name": "gw" }], "rules": [{ "backendRefs": [backend] }] });
-            bed.apply(gateway, "v1", "HTTPRoute", route, json!({ "spec": spec })).await;
-        }
-        let spec =
-            json!({ "selector": { "matchLabels": { "app": "llm" } }, "targetPorts": [{ "number": 8000 }] });
-        bed.apply("inference.networking.k8s.io", "v1", "InferencePool", "llm", json!({ "spec": spec })).await;
-        Some(bed)
-    }
-
-    fn api(&self, group: &str, version: &str, kind: &str) -> Api<DynamicObject> {
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
-        match kind {
-            "Namespace" | "GatewayClass" | "ClusterRole" | "ClusterRoleBinding" => {
-                Api::all_with(self.client.clone(), &resource)
-            }
-            _ => Api::namespaced_with(self.client.clone(), &self.name, &resource),
-        }
-    }
-
-    fn of(&self, kind: Kind) -> Api<DynamicObject> {
-        let group = match kind {
-            Kind::InferencePool => "inference.networking.k8s.io",
-            _ => "gateway.networking.k8s.io",
-        };
-        self.api(group, "v1", kind.as_str())
-    }
-
-    async fn apply(&self, group: &str, version: &str, kind: &str, name: &str, rest: Value) {
-        let mut object = json!({ "kind": kind, "metadata": { "name": name } });
-        object["apiVersion"] =
-            if group.is_empty() { version.into() } else { format!("{group}/{version}").into() };
-        object.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
-        let params = PatchParams::apply("test").force();
-        self.api(group, version, kind).patch(name, &params, &Patch::Apply(object)).await.unwrap();
-    }
-
-    /// What a source would have read.
-    async fn world(&self) -> World {
-        let mut objects = Vec::new();
-        for kind in [Kind::GatewayClass, Kind::Gateway, Kind::HTTPRoute, Kind::InferencePool] {
-            // Classes are the cluster's: other tests have theirs.
-            let list = self.of(kind).list(&ListParams::default()).await.unwrap().into_iter();
-            let ours =
-                |o: &DynamicObject| kind.is_namespaced() || o.metadata.name.as_deref() == Some(&self.name);
-            for object in list.filter(ours) {
-                let value = serde_json::to_value(object).unwrap();
-                objects.push(AnyObject::deserialize(kind, value).unwrap());
-            }
-        }
-        World::default().apply(&Batch::replace_all(objects)).0
-    }
-
-    async fn object(&self, kind: Kind, name: &str) -> DynamicObject {
-        self.of(kind).get(name).await.unwrap()
-    }
-
-    async fn status(&self, kind: Kind, name: &str) -> Value {
-        self.object(kind, name).await.data["status"].clone()
-    }
-
-    /// Somebody else adds an entry to a route's parents.
-    async fn write_as_other(&self, route: &str) {
-        let mut parents = self.status(Kind::HTTPRoute, route).await["parents"].clone();
-        let accepted = json!({
-            "type": "Accepted", "status": "False", "reason": "NoMatchingParent", "message": "",
-            "lastTransitionTime": "2026-01-01T00:00:00Z",
-        });
-        let reference = json!({ "name": "elsewhere" });
-        let other = json!({ "parentRef": reference, "controllerName": "example.com/other", "conditions": [accepted] });
-        parents.as_array_mut().unwrap().insert(0, other);
-        let patch = Patch::Merge(json!({ "status": { "parents": parents } }));
-        self.of(Kind::HTTPRoute).patch_status(route, &PatchParams::default(), &patch).await.unwrap();
-    }
-
-    async fn remove(self) {
-        let gateways = self.of(Kind::GatewayClass);
-        gateways.delete(&self.name, &DeleteParams::default()).await.unwrap();
-        self.api("", "v1", "Namespace").delete(&self.name, &DeleteParams::default()).await.unwrap();
-    }
-}
 
 /// The statuses of all objects, with a Gateway whose fleet is reached at `address`.
 fn plan(world: &World, address: &str) -> Plan {
@@ -172,46 +66,6 @@ fn plan(world: &World, address: &str) -> Plan {
     };
     let gateways = pipeline.gateways().map(|(name, reports, _)| (name, reports, facts.clone()));
     Planner::default().plan(inputs, gateways)
-}
-
-/// One replica of the control plane, as far as it writes.
-struct Replica {
-    writer: StatusWriter,
-    metrics: Metrics,
-    leads: watch::Receiver<bool>,
-    /// Ends the candidate, and the writer.
-    candidate: TaskSet,
-    tasks: TaskSet,
-}
-
-impl Replica {
-    fn start(bed: &Bed, identity: &str) -> Self {
-        let (election, tasks, metrics) = (TaskSet::default(), TaskSet::default(), Metrics::default());
-        let (candidate, leads) = leader::candidate(bed.client.clone(), &bed.name, identity);
-        election.spawn("leader", candidate.run(election.token().clone()));
-        let (writer, task) = writer(bed.client.clone(), CONTROLLER_NAME, leads.clone(), metrics.clone());
-        tasks.spawn("status", task.run(tasks.token().clone()));
-        Self { writer, metrics, leads, candidate: election, tasks }
-    }
-
-    /// Statuses written so far: classes, Gateways, routes, pools.
-    fn written(&self) -> [u64; 4] {
-        [Kind::GatewayClass, Kind::Gateway, Kind::HTTPRoute, Kind::InferencePool]
-            .map(|kind| self.metrics.writes(kind))
-    }
-
-    async fn leads(&mut self) {
-        tokio::time::timeout(PATIENCE, self.leads.wait_for(|leads| *leads)).await.unwrap().unwrap();
-    }
-
-    async fn has_written(&self, expected: [u64; 4]) {
-        let started = Instant::now();
-        let mut tick = tokio::time::interval(Duration::from_millis(20));
-        while self.written() != expected {
-            assert!(started.elapsed() < PATIENCE, "{:?} instead of {expected:?}", self.written());
-            tick.tick().await;
-        }
-    }
 }
 
 fn shown(status: &Value) -> String {
