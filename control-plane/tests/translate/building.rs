@@ -53,6 +53,17 @@ impl Case {
         self.cluster(ClusterName::service(&name, 80), Upstream::Service(name, 80), protocol, at)
     }
 
+    /// The endpoints of a Service have to show a certificate of this name from an authority of the system.
+    pub(crate) fn verified(mut self, service: &str, name: &str) -> Self {
+        let cluster = self.ir.clusters.get_mut(&ClusterName::service(&nn(service), 80)).unwrap();
+        Arc::make_mut(cluster).tls = Some(BackendTls {
+            authorities: Authorities::System,
+            server_name: name.to_owned(),
+            names: vec![BackendName::Host(name.to_owned())],
+        });
+        self
+    }
+
     pub(crate) fn pool(self, name: &str, picker: Option<Picker>, protocol: Protocol, at: &[&str]) -> Self {
         let name = nn(name);
         self.cluster(ClusterName::pool(&name), Upstream::Pool(name, picker), protocol, at)

@@ -20,6 +20,7 @@ async fn failing() -> (Stack, Upstreams) {
             route("slow", "/slow", Action::Forward(slow)),
             route("empty", "/empty", only(service("apps/empty"))),
             route("dead", "/dead", only(service("apps/dead"))),
+            route("cleartext", "/cleartext", only(service("apps/cleartext"))),
             route("mixed", "/mixed", Action::Forward(mixed)),
             route("none", "/none", Action::Forward(forward(vec![to(Err(missing()), 1)]))),
             route("closed", "/closed", only(pool("apps/closed"))),
@@ -41,6 +42,8 @@ async fn failing() -> (Stack, Upstreams) {
         .service("apps/a", Protocol::Http1, &[&echo])
         .service("apps/empty", Protocol::Http1, &[])
         .service("apps/dead", Protocol::Http1, &["127.0.0.1:1"])
+        .service("apps/cleartext", Protocol::Http1, &[&echo])
+        .verified("apps/cleartext", "echo.example.com")
         .pool("apps/closed", closed, Protocol::Http1, &[&echo])
         .pool("apps/open", open, Protocol::Http1, &[&echo])
         .picker("apps/gone", PickerSecurity::Cleartext, &[]);
@@ -59,6 +62,7 @@ async fn every_failure_has_its_reason() {
         ("/slow", 504, "upstream_timeout"),
         ("/empty", 503, "no_endpoints"),
         ("/dead", 503, "upstream_unreachable"),
+        ("/cleartext", 503, "upstream_tls_failed"),
         ("/none", 500, "backend_not_found"),
         ("/shadow", 500, "backend_not_found"),
         ("/closed", 503, "endpoint_picker_unavailable"),

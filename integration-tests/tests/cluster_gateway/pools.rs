@@ -115,7 +115,9 @@ async fn shares(cluster: &TestCluster, client: &Client) -> Result<()> {
         let (key, answers) = (format!("weights/{pool}"), of_pods(&counts, &format!("{pool}-")));
         ensure!(after.keys().eq([&key]), "the picker of {pool} was asked for {after:?}");
         let asked = after[&key] - before.get(&key).copied().unwrap_or_default();
-        ensure!(asked == answers, "{answers} answers of {pool}, and its picker was asked {asked} times");
+        // The pools fail open: where a picker gets no CPU for a while, a request goes past it.
+        let all = answers - answers / 100..=answers;
+        ensure!(all.contains(&asked), "{answers} answers of {pool}, and its picker was asked {asked} times");
     }
     Ok(())
 }
