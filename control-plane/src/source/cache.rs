@@ -78,7 +78,7 @@ impl Cache {
 }
 
 /// Reads a file that may grow while it is read; the size limit holds all the same.
-fn contents(file: &File) -> std::io::Result<Vec<u8>> {
+pub(super) fn contents(file: &File) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open(&file.path)?.take(manifest::MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
     Ok(bytes)

@@ -3,6 +3,7 @@
 //! ```text
 //! files:  directory ─▶ tree (walk) ─▶ manifest (bytes → objects + diagnostics) ─▶ collection ─▶ Batch
 //!                                       └ yaml (positions) ─▶ decode (types) ─▶ check (what the CRDs forbid)
+//! planned: the same files ─▶ Pods that their Deployments would run, too
 //! cluster: API server ─▶ watches (list, watch, resume) ─▶ object (types) ─▶ groups, coalesce ─▶ Batch
 //! ```
 //!
@@ -21,6 +22,7 @@ mod files;
 mod kinds;
 mod manifest;
 mod object;
+mod planned;
 mod tree;
 mod watch;
 mod yaml;
@@ -31,3 +33,4 @@ pub use diagnostic::{Diagnostic, Note};
 pub use files::{FileSource, Reload};
 pub use manifest::{Manifest, parse as parse_manifest};
 pub use object::AnyObject;
+pub use planned::{Planned, load_planned};

@@ -1,10 +1,12 @@
 //! A fleet to plan with: a pool as the picker reads it, or a short list; speeds come from the table of classes.
 //!
 //! ```text
-//! pools file, or "nvidia-h100-80gb=2,nvidia-l4=6" ─▶ annotations set ─▶ speeds by (class, devices, model) ─▶ Fleet
+//! pools file, pools as a control plane sends them, or "nvidia-h100-80gb=2,nvidia-l4=6"
+//!     ─▶ annotations set ─▶ speeds by (class, devices, model) ─▶ Fleet
 //! ```
 
-use proto::tier::v1::{Endpoint, PoolName, PoolSnapshot};
+use prost::Message as _;
+use proto::tier::v1::{Endpoint, PoolName, PoolSnapshot, WatchResponse};
 
 use crate::accelerator::{Hardware, profile_for};
 use crate::pool::source::files;
@@ -32,7 +34,26 @@ impl Plan {
     /// # Errors
     /// What of the file cannot be used, with line, field or name, and the remedy.
     pub fn of_file(&self, text: &str, name: Option<&str>) -> Result<Fleet, String> {
-        let mut pools = files::parse(text).map_err(|error| format!("{error:#}"))?.changed;
+        let pools = files::parse(text).map_err(|error| {
+            let remedy = match text.contains("apiVersion") {
+                true => "; `signalbox simulate` reads Kubernetes manifests",
+                false => "",
+            };
+            format!("{error:#}{remedy}")
+        })?;
+        self.of_pools(pools.changed, name)
+    }
+
+    /// The pool called `name` of an encoded `WatchResponse` of the tier API; the only one when no name is given.
+    ///
+    /// # Errors
+    /// As [`Plan::of_file`].
+    pub fn of_tier(&self, message: &[u8], name: Option<&str>) -> Result<Fleet, String> {
+        let pools = WatchResponse::decode(message).map_err(|error| format!("no WatchResponse: {error}"))?;
+        self.of_pools(pools.changed, name)
+    }
+
+    fn of_pools(&self, mut pools: Vec<PoolSnapshot>, name: Option<&str>) -> Result<Fleet, String> {
         let key = |pool: &PoolSnapshot| {
             pool.name.as_ref().map_or_else(String::new, |name| format!("{}/{}", name.namespace, name.name))
         };
@@ -112,6 +133,15 @@ mod tests {
         Plan { billions: 8.0, slots: None, annotations: Vec::new() }
     }
 
+    #[test]
+    fn pools_come_from_a_control_plane_too() {
+        let response = files::parse(FILE).unwrap().encode_to_vec();
+        let fleet = plan().of_tier(&response, Some("ns/a")).unwrap();
+        assert_eq!((fleet.class(0), fleet.class(1)), ("nvidia-h100-80gb", "nvidia-l4"));
+        assert!(plan().of_tier(&response, None).unwrap_err().contains("ns/a, ns/b"));
+        assert!(plan().of_tier(b"pools:", None).unwrap_err().contains("WatchResponse"));
+    }
+
     const FILE: &str = "
 pools:
 - name: ns/a
@@ -150,6 +180,7 @@ pools:
             (file(FILE, Some("ns/c")), ["no pool ns/c", "ns/a, ns/b"]),
             (file(FILE, Some("ns/b")), ["ready", "take out"]),
             (file("pools: [{nam: a/b}]", None), ["nam", "line 1"]),
+            (file("apiVersion: v1\nkind: Pod", None), ["apiVersion", "signalbox simulate"]),
             (list("nvidia-l4"), ["nvidia-l4", "write"]),
             (list("nvidia-l4=0"), ["=0", "write"]),
             (list("nvidia-l4=9999999"), ["endpoints", "2000"]),

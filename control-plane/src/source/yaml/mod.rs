@@ -16,8 +16,9 @@ mod scalar;
 mod suggest;
 
 pub(crate) use compose::Documents;
+pub(crate) use error::Error;
 pub(crate) use node::{Content, Node, Position};
-pub(crate) use reader::{Reader, Scope};
+pub(crate) use reader::{At, Reader, Scope};
 
 use super::field::OwnedField;
 
