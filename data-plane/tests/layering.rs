@@ -20,7 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("prefix", &[]),
     ("request", &["accelerator", "pool"]),
     // The core in virtual time; feeds pools as a control plane does.
-    ("simulate", &["accelerator", "outcome", "peers", "picker", "pool", "prefix"]),
+    ("simulate", &["accelerator", "flow", "metrics", "outcome", "peers", "picker", "pool", "prefix"]),
     // Edges.
     ("scrape", &["accelerator", "pool"]),
     (

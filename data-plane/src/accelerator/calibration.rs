@@ -150,19 +150,19 @@ impl Calibration {
 
     /// A scrape showed `totals`.
     pub fn totals(&self, look: Look, totals: &Totals, now: Instant) {
+        let mut state = self.state.lock();
+        let seen = state.window.look(look, totals, now);
+        if let Some((tokens, count)) = seen.output {
+            self.usual.saw(tokens as f32, count as f32);
+        }
         if !self.learns {
             return;
         }
-        let mut state = self.state.lock();
-        let seen = state.window.look(look, totals, now);
         for (tokens, seconds, weight) in seen.first_token.into_iter().chain(seen.backlog) {
             self.sample(&mut state, Aspect::Prefill, tokens, seconds, weight, now);
         }
         if let Some((others, seconds, weight)) = seen.pace {
             self.sample(&mut state, Aspect::Decode, others, seconds, weight, now);
-        }
-        if let Some((tokens, count)) = seen.output {
-            self.usual.saw(tokens as f32, count as f32);
         }
         if state.group != self.group.lines() {
             state.group = self.group.lines();

@@ -150,7 +150,8 @@ fn happened(happened: &Happened, refused: bool) -> Value {
 }
 
 fn endpoint(one: &Explained) -> Value {
-    let Parts { slot_wait, prefill_wait, prefill, decode, crowding, burden, pressure, adapter } = one.parts;
+    let Parts { slot_wait, prefill_wait, prefill, decode, crowding, burden, pressure, adapter, doubt } =
+        one.parts;
     let (freshness, failures) = match one.freshness {
         Freshness::Fresh => ("fresh", None),
         Freshness::Stale(_) => ("stale", None),
@@ -174,6 +175,7 @@ fn endpoint(one: &Explained) -> Value {
             "pressure": seconds(pressure),
             "adapter": seconds(adapter),
             "ttft": seconds(one.parts.ttft()),
+            "ttftDoubt": seconds(doubt),
             "decode": seconds(decode),
             "crowding": seconds(crowding),
             "burden": seconds(burden),

@@ -22,6 +22,7 @@ use tokio::sync::{Notify, oneshot};
 use super::capacity::{self, BLIND, State, Stock, Wanted};
 use super::door::{Door, bound, over};
 use super::eviction::{Claim, Evictable};
+use super::headroom::{Leaves, Mix};
 use super::queue::{Due, Key, Left, Queue};
 use super::request::{Admission, Request};
 use super::settings::{Eviction, Settings};
@@ -47,6 +48,8 @@ pub(super) struct Inner {
     pub(super) in_flight: AtomicUsize,
     /// Tickets whose request is not counted at an endpoint yet.
     pub(super) pending: AtomicU32,
+    /// Those that were admitted and have not ended, by priority.
+    pub(super) mix: Mix,
     /// Requests that wait; written under the lock.
     pub(super) waiting: AtomicUsize,
     /// Nanoseconds from `epoch` since which no endpoint has told anything; 0: not so.
@@ -93,6 +96,7 @@ impl Gate {
             current: ArcSwap::from_pointee(Current { of: Weak::new(), settings: base }),
             in_flight: AtomicUsize::new(0),
             pending: AtomicU32::new(0),
+            mix: Mix::default(),
             waiting: AtomicUsize::new(0),
             blind_since: AtomicU64::new(0),
             closed: AtomicBool::new(false),
@@ -122,7 +126,7 @@ impl Gate {
             let in_flight = inner.enter();
             let within = bound(&settings.limits, request.priority);
             if in_flight < within && (!settings.queue || inner.fits(snapshot, request, &settings, now)) {
-                return Admission::Admitted(Ticket::entered(inner));
+                return Admission::Admitted(Ticket::entered(inner, request.priority));
             }
             inner.turn_back();
             if !settings.queue {
@@ -157,7 +161,7 @@ impl Gate {
         let snapshot = inner.pool.snapshot();
         let fullness = inner.settings(&snapshot).fullness;
         let mut stock = Stock::default();
-        let saturation = match stock.take(snapshot, &fullness, now) {
+        let saturation = match stock.take(snapshot, &fullness, (now, inner.round(now))) {
             State::Open => 0.0,
             State::Empty => 1.0,
             State::Counted | State::Blind => stock.saturation(),
@@ -206,13 +210,19 @@ impl Inner {
     fn fits(&self, snapshot: &Snapshot, request: &Request<'_>, settings: &Settings, now: Instant) -> bool {
         // It is the last of the pending itself.
         let ahead = self.pending.load(Relaxed).saturating_sub(1);
-        let wanted = Wanted { tokens: request.tokens, among: request.among, ahead };
         let from = self.in_flight.load(Relaxed);
-        match capacity::fits(snapshot, &wanted, &settings.fullness, now, from) {
+        let leaves = Leaves::of(self.mix.above(request.priority), from);
+        let wanted = Wanted { tokens: request.tokens, among: request.among, ahead, leaves };
+        match capacity::fits(snapshot, &wanted, &settings.fullness, (now, self.round(now)), from) {
             Ok(true) | Err(State::Open) => true,
             Ok(false) | Err(State::Counted | State::Empty) => false,
             Err(State::Blind) => self.is_blind(now),
         }
+    }
+
+    /// Seconds that the gate has been there: batches are found out in turn.
+    fn round(&self, now: Instant) -> usize {
+        now.saturating_duration_since(self.epoch).as_secs() as usize
     }
 
     /// Whether the pool is blind for so long that it is taken as open.
@@ -297,7 +307,7 @@ impl Inner {
         let Line { queue, stock, granted } = line;
         let snapshot = self.pool.snapshot();
         let settings = self.settings(&snapshot);
-        let state = stock.take(snapshot, &settings.fullness, now);
+        let state = stock.take(snapshot, &settings.fullness, (now, self.round(now)));
         queue.set_empty(state == State::Empty, now);
         if state != State::Blind {
             self.blind_since.store(0, Relaxed);
@@ -306,13 +316,14 @@ impl Inner {
         if state != State::Empty {
             let pending = self.pending.load(Relaxed);
             let in_flight = self.in_flight.load(Relaxed);
-            let mut door = Door { stock, open, pending, in_flight, limits: settings.limits };
+            let mut door = Door { stock, open, pending, in_flight, limits: settings.limits, mix: &self.mix };
             queue.dispatch(now, &mut door, granted);
         }
         stock.put_away();
         for left in granted.drain(..) {
             self.enter();
-            answers.granted.push((left, Ticket::entered(self)));
+            let ticket = Ticket::entered(self, left.priority);
+            answers.granted.push((left, ticket));
         }
         self.waiting.store(queue.size().requests, SeqCst);
         if settings.eviction != Eviction::Off && state != State::Empty {

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::fence;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
 use super::eviction::Place;
 use super::gate::{Inner, now};
+use super::headroom::Counted;
 use super::settings::Eviction;
 use super::shed::Shed;
 
@@ -18,15 +20,20 @@ use super::shed::Shed;
 #[derive(Debug)]
 pub struct Ticket {
     gate: Arc<Inner>,
+    /// Counts it with its priority.
+    _counted: Counted,
     placed: bool,
     /// Its place among those that may have to end, and how it is told.
     evictable: Option<(Place, Option<oneshot::Receiver<Shed>>)>,
+    /// When it ended, where time is not the runtime's.
+    ended: Option<Instant>,
 }
 
 impl Ticket {
     /// For a request that [`Inner::enter`] counted.
-    pub(super) fn entered(gate: &Arc<Inner>) -> Self {
-        Self { gate: Arc::clone(gate), placed: false, evictable: None }
+    pub(super) fn entered(gate: &Arc<Inner>, priority: i32) -> Self {
+        let counted = gate.mix.count(priority);
+        Self { gate: Arc::clone(gate), _counted: counted, placed: false, evictable: None, ended: None }
     }
 
     /// The request is counted at its endpoint.
@@ -38,6 +45,15 @@ impl Ticket {
 }
 
 impl Ticket {
+    /// Ends it at `at`, for those whose time is not the runtime's.
+    pub(crate) fn end(mut self, at: Instant) {
+        self.ended = Some(at);
+    }
+
+    fn now(&self) -> Instant {
+        self.ended.unwrap_or_else(now)
+    }
+
     /// The request, of `priority`, runs at `endpoint`: it may have to end for a more important one, where the pool says so.
     pub fn runs(&mut self, priority: i32, endpoint: SocketAddr) {
         self.placed();
@@ -71,7 +87,7 @@ impl Ticket {
         let Some((place, _)) = self.evictable.take() else { return };
         let mut evictable = self.gate.evictable.lock();
         if !evictable.remove(&place) {
-            evictable.gone(now());
+            evictable.gone(self.now());
         }
     }
 }
@@ -84,7 +100,7 @@ impl Drop for Ticket {
         // Beside the fence of who begins to wait: one of the two sees the other.
         fence(SeqCst);
         if self.gate.waiting.load(Relaxed) > 0 {
-            self.gate.dispatch(now());
+            self.gate.dispatch(self.now());
         }
     }
 }

@@ -43,6 +43,23 @@ impl Waiting {
         }
     }
 
+    /// What it is told by `now`, for those who look themselves; None while it waits.
+    pub(crate) fn look(&mut self, now: Instant) -> Option<Result<Ticket, Shed>> {
+        let told = match self.answer.try_recv() {
+            Ok(answer) => Some(answer),
+            Err(_) if now < self.until => None,
+            Err(_) => match self.gate.due(&self.key, now) {
+                Ok(until) => {
+                    self.until = until;
+                    None
+                }
+                Err(shed) => shed.map(Err),
+            },
+        };
+        self.answered |= told.is_some();
+        told
+    }
+
     /// Waits for the ticket.
     ///
     /// # Errors

@@ -18,6 +18,8 @@ const DECODE_SHARE: f32 = 0.15;
 const INTERFERENCE: f32 = 0.1;
 /// Fullness of the KV cache beyond which `pressure` grows no further.
 const FULLEST: f32 = 1.2;
+/// Standard deviation of estimated over true prompt tokens: bytes tell them to 10 to 20 %.
+const PROMPT_DOUBT: f32 = 0.15;
 /// Loading a LoRA adapter into a free place (tens to hundreds of megabytes from host memory or disk).
 const ADAPTER_LOAD: f32 = 0.25;
 /// Waiting for a place as well: until requests of another adapter end.
@@ -42,6 +44,8 @@ pub struct Parts {
     pub pressure: f32,
     /// Loading its LoRA adapter.
     pub adapter: f32,
+    /// How far the time to the first token may be off: one standard deviation. Not a part of it.
+    pub doubt: f32,
 }
 
 impl Parts {
@@ -88,7 +92,16 @@ pub(super) fn parts(profile: &Profile, load: &Load, need: &Need) -> Parts {
         burden,
         pressure: pressure(profile, load, need, prefill + decode, others_output, running),
         adapter: 0.0,
+        doubt: doubt(slot_wait, requests - slots + 1.0, prefill_wait, prefill),
     }
+}
+
+/// One standard deviation of the time to the first token, from what is known to be uncertain: the ends of `ahead` requests
+/// that are waited for come like a Poisson process (their lengths are not known), and the lengths of prompts are estimates.
+fn doubt(slot_wait: f32, ahead: f32, prefill_wait: f32, prefill: f32) -> f32 {
+    let slot = slot_wait * slot_wait / ahead.max(1.0);
+    let prompts = prefill_wait.mul_add(prefill_wait, prefill * prefill);
+    (PROMPT_DOUBT * PROMPT_DOUBT).mul_add(prompts, slot).sqrt()
 }
 
 /// Seconds that the request's own prompt takes.
@@ -130,5 +143,19 @@ pub(super) fn adapter(adapters: Option<&Adapters>, adapter: u64) -> f32 {
         Some(adapters) if adapters.awaits(adapter) => ADAPTER_LOAD / 2.0,
         Some(adapters) if !adapters.has_room() => ADAPTER_SWAP,
         _ => ADAPTER_LOAD,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_ends_are_waited_for_the_surer_is_the_wait() {
+        let near = |a: f32, b: f32| assert!((a - b).abs() < 1e-4, "{a} != {b}");
+        near(doubt(0.0, -3.0, 0.0, 2.0), 2.0 * PROMPT_DOUBT);
+        near(doubt(0.0, 0.0, 3.0, 4.0), 5.0 * PROMPT_DOUBT);
+        near(doubt(1.0, 1.0, 0.0, 0.0), 1.0);
+        near(doubt(4.0, 16.0, 0.0, 0.0), 1.0);
     }
 }

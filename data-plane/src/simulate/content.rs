@@ -47,6 +47,10 @@ pub struct Request {
     pub pieces: Arc<[Piece]>,
     /// The answer's key: prompts that continue it have it behind this prompt.
     pub answer: Piece,
+    /// Priority of its objective.
+    pub priority: i32,
+    /// Who sent it.
+    pub tenant: u64,
 }
 
 impl Request {
@@ -54,7 +58,7 @@ impl Request {
     #[must_use]
     pub fn new(at: f64, pieces: Vec<Piece>, id: u64, output: u32) -> Self {
         let answer = Piece::after(pieces.last(), !id, output);
-        Self { at, pieces: pieces.into(), answer }
+        Self { at, pieces: pieces.into(), answer, priority: 0, tenant: 0 }
     }
 
     /// Tokens of the prompt.

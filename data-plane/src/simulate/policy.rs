@@ -32,7 +32,8 @@ pub enum Policy {
     Ours(Seeds),
     /// Our picker with the right speeds, not learning.
     Known,
-    /// Least end-to-end time of the request, from the engines' true state and the answer's true length.
+    /// Least end-to-end time of the request and of those in flight that it slows down, from the engines' true state and the
+    /// true lengths of answers; of those that are still to come it knows nothing.
     Clairvoyant,
 }
 
@@ -56,25 +57,24 @@ pub fn scorer_sum(readings: &[Reading], cached: &[u32], prompt: u32, rng: &mut f
     least_by(readings.len(), rng, |index| -score(index))
 }
 
-/// See [`Policy::Clairvoyant`]: plays the request at each engine, as if it were the last.
+/// See [`Policy::Clairvoyant`]: plays the request at each engine, as if it were the last, and the engine without it.
 pub(super) fn clairvoyant(engines: &[Engine], job: &Job, rng: &mut fastrand::Rng) -> usize {
+    /// The sum of all ends.
+    fn ends(mut engine: Engine) -> f64 {
+        let mut happened = Vec::new();
+        while engine.next().is_finite() {
+            engine.advance(engine.next(), &mut happened);
+        }
+        let end = |event: &Happened| if let Happened::Ended(_, at) = event { *at } else { 0.0 };
+        happened.iter().map(end).sum()
+    }
     let total = |engine: &Engine| {
         if !engine.takes(job) {
             return f64::INFINITY;
         }
-        let mut engine = engine.clone();
-        let mut happened = Vec::new();
-        engine.push(job.clone());
-        loop {
-            engine.advance(engine.next(), &mut happened);
-            let ended = |event: &Happened| match event {
-                Happened::Ended(id, at) if *id == job.id => Some(*at - job.at),
-                _ => None,
-            };
-            if let Some(total) = happened.iter().find_map(ended) {
-                return total;
-            }
-        }
+        let mut with = engine.clone();
+        with.push(job.clone());
+        ends(with) - ends(engine.clone())
     };
     least_by(engines.len(), rng, |index| total(&engines[index]))
 }

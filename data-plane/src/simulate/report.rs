@@ -82,6 +82,17 @@ pub struct Class {
     pub dollars: f64,
 }
 
+/// What became of requests of one priority that arrived after the warm-up.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Band {
+    /// Arrival to end.
+    pub total: Quantiles,
+    /// Answered, by tenant.
+    pub answered: BTreeMap<u64, usize>,
+    /// Refused, or let go after they had waited.
+    pub refused: usize,
+}
+
 /// Times of the requests that arrived after the warm-up, and what endpoints did in all.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
@@ -109,22 +120,27 @@ pub struct Report {
     pub classes: BTreeMap<String, Class>,
     /// Every endpoint has a price.
     pub priced: bool,
+    /// By priority.
+    pub bands: BTreeMap<i32, Band>,
 }
 
 impl Report {
     pub(super) fn of(run: &Run<'_>, engines: &[Engine], served: &[Served]) -> Self {
         let mut report = Self { picks: vec![0; engines.len()], priced: true, ..Self::default() };
         let (mut ttft, mut total, mut itl) = (Vec::new(), Vec::new(), Vec::new());
+        let mut by_band = BTreeMap::<i32, Vec<f64>>::new();
         for (request, served) in run.requests.iter().zip(served) {
+            let counts = request.at >= run.warm_up;
             if served.refused {
-                report.refused += usize::from(request.at >= run.warm_up);
+                report.refused += usize::from(counts);
+                report.bands.entry(request.priority).or_default().refused += usize::from(counts);
                 continue;
             }
             debug_assert_eq!(served.ends, 1, "requests end exactly once");
             let tokens = [request.prompt(), request.prompt() - served.computed, request.output()];
             report.tokens.iter_mut().zip(tokens).for_each(|(sum, tokens)| *sum += u64::from(tokens));
             report.seconds = report.seconds.max(served.end);
-            if request.at < run.warm_up {
+            if !counts {
                 continue;
             }
             let (first, end) = (served.first - request.at, served.end - request.at);
@@ -132,6 +148,9 @@ impl Report {
             ttft.push(first);
             total.push(end);
             itl.push(between);
+            by_band.entry(request.priority).or_default().push(end);
+            *report.bands.entry(request.priority).or_default().answered.entry(request.tenant).or_default() +=
+                1;
             report.ended += 1;
             report.met += usize::from(first <= run.targets.ttft && between <= run.targets.itl);
             report.span = request.at - run.warm_up;
@@ -140,6 +159,9 @@ impl Report {
         report.ttft = Quantiles::of(ttft);
         report.total = Quantiles::of(total);
         report.itl = Quantiles::of(itl);
+        for (priority, totals) in by_band {
+            report.bands.entry(priority).or_default().total = Quantiles::of(totals);
+        }
         report.by_class(run, engines);
         report
     }

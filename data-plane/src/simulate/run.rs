@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::flow::{self, Admission, Gate, Settings, Ticket, Waiting};
+use crate::metrics::Metrics;
 use crate::outcome::{self, Outcome};
 use crate::picker::{Ask, pick};
 use crate::pool::{Pool, Pools, Reading};
@@ -22,6 +24,9 @@ const SCRAPE: f64 = 0.05;
 const ESTIMATE: f64 = 0.1;
 /// Tokens whose engine the policies we are compared with remember: 31,250 blocks of 64, llm-d-router's default.
 const REMEMBERED: u64 = 31_250 * 64;
+
+/// Between looks at what waits at a gate, in seconds, as those that serve have it.
+const TICK: f64 = 0.005;
 
 /// How many pickers of ours serve the pool, each a part of the requests at random.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,6 +65,8 @@ pub struct Run<'a> {
     pub change: Option<(f64, usize, Speeds)>,
     /// What requests are to meet.
     pub targets: Targets,
+    /// Requests pass a gate with these settings before we decide; without, they are let through.
+    pub gate: Option<Settings>,
 }
 
 impl<'a> Run<'a> {
@@ -69,7 +76,8 @@ impl<'a> Run<'a> {
         let (warm_up, first_bytes, kv_shown, change) = (0.0, true, true, None);
         let targets = Targets::of(fleet.policy());
         let pickers = Pickers::ONE;
-        Self { fleet, requests, policy, seed, pickers, warm_up, first_bytes, kv_shown, change, targets }
+        let gate = None;
+        Self { fleet, requests, policy, seed, pickers, warm_up, first_bytes, kv_shown, change, targets, gate }
     }
 }
 
@@ -87,6 +95,10 @@ struct Bed<'a> {
     /// Which picker is asked.
     asked: fastrand::Rng,
     outcomes: Vec<Option<Outcome>>,
+    tickets: Vec<Option<Ticket>>,
+    /// Requests that wait at the gate of a picker: picker, request.
+    waiting: Vec<(usize, usize, Waiting)>,
+    tick: f64,
     served: Vec<Served>,
     rng: fastrand::Rng,
 }
@@ -94,6 +106,7 @@ struct Bed<'a> {
 /// One picker of ours.
 struct Picker {
     pool: Arc<Pool>,
+    gate: Option<Gate>,
     rng: fastrand::Rng,
 }
 
@@ -113,9 +126,11 @@ pub fn run(run: &Run<'_>) -> Report {
     });
     // The first one's draws are those of a picker that is alone.
     let seed_of = |index: u64| run.seed.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let picker = |(index, pools): (u64, &Pools)| Picker {
-        pool: pools.only().expect("a fleet is one pool"),
-        rng: fastrand::Rng::with_seed(seed_of(index)),
+    let metrics = Metrics::new();
+    let picker = |(index, pools): (u64, &Pools)| {
+        let pool = pools.only().expect("a fleet is one pool");
+        let gate = |settings| Gate::new(Arc::clone(&pool), settings, Arc::default(), metrics.flow("ns/bed"));
+        Picker { gate: run.gate.map(gate), rng: fastrand::Rng::with_seed(seed_of(index)), pool }
     };
     let mut bed = Bed {
         run,
@@ -128,6 +143,9 @@ pub fn run(run: &Run<'_>) -> Report {
         exchange: Exchange::new(&pools, run.pickers.exchange, epoch),
         asked: fastrand::Rng::with_seed(!run.seed),
         outcomes: (0..count).map(|_| None).collect(),
+        tickets: (0..count).map(|_| None).collect(),
+        waiting: Vec::new(),
+        tick: f64::INFINITY,
         served: vec![Served::default(); count],
         rng: fastrand::Rng::with_seed(run.seed),
     };
@@ -149,10 +167,10 @@ impl Bed<'_> {
             let arrival = self.run.requests.get(next).map_or(f64::INFINITY, |request| request.at);
             let engine = self.engines.iter().map(Engine::next).fold(f64::INFINITY, f64::min);
             let now = arrival.min(engine);
-            if now == f64::INFINITY {
+            if now == f64::INFINITY && self.waiting.is_empty() {
                 return;
             }
-            let now = now.min(scrape).min(self.exchange.next());
+            let now = now.min(scrape).min(self.exchange.next()).min(self.tick);
             if let Some((_, index, speeds)) = change.take_if(|(at, ..)| *at <= now) {
                 self.engines[index].become_like(speeds);
             }
@@ -161,6 +179,9 @@ impl Bed<'_> {
             }
             for event in happened.drain(..) {
                 self.on(event);
+            }
+            if self.tick <= now {
+                self.tick(now);
             }
             if self.exchange.next() <= now {
                 self.exchange.advance(self.instant(now));
@@ -205,6 +226,36 @@ impl Bed<'_> {
                 if let Some(mut outcome) = self.outcomes[id].take() {
                     outcome.ended(now, outcome::Usage::default());
                 }
+                if let Some(ticket) = self.tickets[id].take() {
+                    ticket.end(now);
+                    self.let_through(at);
+                }
+            }
+        }
+    }
+
+    fn tick(&mut self, now: f64) {
+        for gate in self.pickers.iter().filter_map(|picker| picker.gate.as_ref()) {
+            gate.tick(self.instant(now));
+        }
+        self.let_through(now);
+        self.tick = if self.waiting.is_empty() { f64::INFINITY } else { now + TICK };
+    }
+
+    /// Sends those to their engines that the gates have let through since.
+    fn let_through(&mut self, at: f64) {
+        let now = self.instant(at);
+        let mut told = Vec::new();
+        self.waiting.retain_mut(|(picker, id, waiting)| {
+            let answer = waiting.look(now);
+            let waits = answer.is_none();
+            told.extend(answer.map(|answer| (*picker, *id, answer)));
+            waits
+        });
+        for (picker, id, answer) in told {
+            match answer {
+                Ok(ticket) => self.go(picker, id, at, Some(ticket)),
+                Err(_) => self.served[id].refused = true,
             }
         }
     }
@@ -230,11 +281,15 @@ impl Bed<'_> {
                 policy::scorer_sum(&self.readings, &cached, job.prompt, &mut self.rng)
             }
             Policy::Clairvoyant => policy::clairvoyant(&self.engines, &job, &mut self.rng),
-            Policy::Ours(_) | Policy::Known => match self.ours(id, request) {
-                Some(index) => index,
-                None => return self.served[id].refused = true,
-            },
+            Policy::Ours(_) | Policy::Known => return self.ask(id, request),
         };
+        self.sent[index].touch(&request.pieces);
+        self.sent[index].evict(REMEMBERED);
+        self.send(id, index, job);
+    }
+
+    /// The engine at `index` gets the request.
+    fn send(&mut self, id: usize, index: usize, job: Job) {
         self.served[id].engine = index;
         if !self.engines[index].takes(&job) {
             // As a model server answers 400 to what is longer than its context.
@@ -242,18 +297,53 @@ impl Bed<'_> {
             self.served[id].refused = true;
             return;
         }
-        if self.pickers.is_empty() {
-            self.sent[index].touch(&request.pieces);
-            self.sent[index].evict(REMEMBERED);
-        }
         self.in_flight[index] += 1;
         self.engines[index].push(job);
     }
 
-    fn ours(&mut self, id: usize, request: &Request) -> Option<usize> {
+    /// One of our pickers is asked.
+    fn ask(&mut self, id: usize, request: &Request) {
         let asked = if self.pickers.len() > 1 { self.asked.usize(..self.pickers.len()) } else { 0 };
-        let Picker { pool, rng } = &mut self.pickers[asked];
-        let now = self.epoch + Duration::from_secs_f64(request.at);
+        let now = self.instant(request.at);
+        let Picker { pool, gate, .. } = &self.pickers[asked];
+        let Some(gate) = gate else { return self.go(asked, id, request.at, None) };
+        let wanted = flow::Request {
+            priority: request.priority,
+            tenant: request.tenant,
+            tokens: request.prompt() + request.output(),
+            ..flow::Request::default()
+        };
+        match gate.admit(&pool.snapshot(), &wanted, now) {
+            Admission::Admitted(ticket) => self.go(asked, id, request.at, Some(ticket)),
+            Admission::Shed(_) => self.served[id].refused = true,
+            Admission::Waits(waiting) => {
+                self.waiting.push((asked, id, waiting));
+                self.tick = self.tick.min(request.at + TICK);
+            }
+        }
+        // Those who made place for it are told.
+        self.let_through(request.at);
+    }
+
+    /// The picker at `asked` chooses at `at`.
+    fn go(&mut self, asked: usize, id: usize, at: f64, ticket: Option<Ticket>) {
+        let request = &self.run.requests[id];
+        self.tickets[id] = ticket;
+        match self.ours(asked, id, at) {
+            Some(index) => self.send(id, index, Job::new(id, request)),
+            None => self.served[id].refused = true,
+        }
+        if self.served[id].refused
+            && let Some(ticket) = self.tickets[id].take()
+        {
+            ticket.end(self.instant(at));
+        }
+    }
+
+    fn ours(&mut self, asked: usize, id: usize, at: f64) -> Option<usize> {
+        let request = &self.run.requests[id];
+        let now = self.instant(at);
+        let Picker { pool, rng, .. } = &mut self.pickers[asked];
         let noise = (ESTIMATE * normal(rng)).exp();
         let prompt_tokens = (f64::from(request.prompt()) * noise) as u32;
         let chain = chain(&request.pieces);
@@ -261,6 +351,7 @@ impl Bed<'_> {
         let ask = Ask {
             model: "bed",
             prompt_tokens,
+            priority: request.priority,
             stream: true,
             policy: Some(self.run.fleet.policy()),
             blocks: chain.blocks(),
@@ -275,6 +366,9 @@ impl Bed<'_> {
             outcome.first_byte(now + Duration::from_millis(3));
         }
         self.outcomes[id] = Some(outcome);
+        if let Some(ticket) = &mut self.tickets[id] {
+            ticket.runs(request.priority, pick.endpoints[0]);
+        }
         Some(index)
     }
 }

@@ -21,8 +21,13 @@ const fn at_most(most: f64) -> Option<Aim> {
     Some(Aim::AtMost(most))
 }
 
-const DEFINITIONS: &[Definition; 20] = &[
-    ("mixed_e2e_p50_ratio_50", "ratio", at_most(0.70), "an oracle of states and lengths"),
+const DEFINITIONS: &[Definition; 23] = &[
+    (
+        "mixed_e2e_p50_ratio_50",
+        "ratio",
+        at_most(0.70),
+        "an oracle of states and lengths that counts what others lose",
+    ),
     ("mixed_e2e_p50_bound_50", "ratio", None, ""),
     ("mixed_worst_percentile_ratio", "ratio", at_most(1.0), "knowing the speeds"),
     ("oracle_ratio_after_60s", "ratio", at_most(1.10), ""),
@@ -42,6 +47,9 @@ const DEFINITIONS: &[Definition; 20] = &[
     ("replicas_2_prefix_ttft_p50_ratio", "ratio", at_most(1.05), "two who tell each other nothing"),
     ("replicas_2_prefix_ttft_p90_ratio", "ratio", at_most(1.10), "two who tell each other nothing"),
     ("replicas_2_burst_max_over_mean", "ratio", None, "one picker"),
+    ("overload_critical_p99_ratio", "ratio", at_most(1.10), ""),
+    ("overload_jain", "index", Some(Aim::AtLeast(0.95)), ""),
+    ("overload_answers_share", "share", None, ""),
 ];
 
 /// Measures them.

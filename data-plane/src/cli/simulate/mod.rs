@@ -107,7 +107,7 @@ enum Decider {
     ScorerSum,
     /// The longest prefix.
     PrefixOnly,
-    /// Each request where it ends first, from the true state of endpoints and the true length of its answer.
+    /// Each request where it and those beside it end first, from the true state of endpoints and true lengths of answers.
     Oracle,
 }
 

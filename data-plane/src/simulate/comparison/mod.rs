@@ -5,6 +5,7 @@
 mod burst;
 mod mixed;
 mod money;
+mod overload;
 mod prefix;
 mod replicas;
 
@@ -39,7 +40,8 @@ impl Line {
 pub fn comparison() -> String {
     let (mixed, rest) = std::thread::scope(|scope| {
         let mixed = scope.spawn(mixed::lines);
-        let rest = [burst::lines(), prefix::lines(), money::lines(), replicas::lines()].concat();
+        let rest =
+            [burst::lines(), prefix::lines(), money::lines(), replicas::lines(), overload::lines()].concat();
         (mixed.join(), rest)
     });
     let mixed = mixed.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
