@@ -34,12 +34,11 @@ impl Plan {
     /// # Errors
     /// What of the file cannot be used, with line, field or name, and the remedy.
     pub fn of_file(&self, text: &str, name: Option<&str>) -> Result<Fleet, String> {
-        let pools = files::parse(text).map_err(|error| {
-            let remedy = match text.contains("apiVersion") {
-                true => "; `signalbox simulate` reads Kubernetes manifests",
-                false => "",
-            };
-            format!("{error:#}{remedy}")
+        let pools = files::parse(text).map_err(|error| match text.contains("apiVersion") {
+            true => format!(
+                "Kubernetes manifests are read by `signalbox simulate`, and this is no pools file: {error:#}"
+            ),
+            false => format!("{error:#}"),
         })?;
         self.of_pools(pools.changed, name)
     }
