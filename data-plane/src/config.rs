@@ -129,6 +129,7 @@ fn admission(args: &QueueArgs, limits: Limits) -> anyhow::Result<Settings> {
         limits,
         fullness: Fullness { queue: args.endpoint_queue, kv: args.endpoint_kv_percent },
         eviction: Eviction::Off,
+        headroom: false,
     })
 }
 

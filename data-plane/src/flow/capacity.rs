@@ -6,8 +6,8 @@
 //! | old, or not there yet | its batch, as last known, less our own requests |
 //! | failing (scrapes or requests) | nothing while another does not fail |
 //!
-//! Requests that leave places free for others ([`headroom`](super::headroom)) count an endpoint whose batch was proven without
-//! those that wait there. Each second this does not hold for one endpoint in turn, because batches change.
+//! Requests that leave places free for others ([`headroom`](super::headroom)) do so where batches are proven at the moment, and
+//! count these endpoints without those that wait there. The others they fill up, so that their batches are found out.
 //!
 //! | all endpoints | the pool is |
 //! |---|---|
@@ -33,16 +33,15 @@ use super::settings::Fullness;
 /// Model servers that have told nothing for so long are taken not to tell.
 pub(super) const BLIND: Duration = Duration::from_secs(2);
 
-/// Seconds until an endpoint's batch is tried again, where there are fewer endpoints.
-const LEAST_ROUND: usize = 16;
-
 /// What is free at one endpoint.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Free {
     /// Requests.
     pub(super) requests: u32,
-    /// Those of them that would not wait there, as far as that is known.
+    /// Those of them that would not wait there; nothing while that is not known.
     batch: u32,
+    /// Whether it is known.
+    proven: bool,
     /// Tokens in the KV cache; infinite when that is not known, or when the endpoint has nothing to do.
     tokens: f32,
     /// Requests that it takes in all.
@@ -50,27 +49,32 @@ pub(super) struct Free {
 }
 
 impl Free {
-    const NOTHING: Self = Self { requests: 0, batch: 0, tokens: 0.0, limit: 0 };
+    const NOTHING: Self = Self { requests: 0, batch: 0, proven: false, tokens: 0.0, limit: 0 };
 
-    fn of(endpoint: &Endpoint, load: &Load, (fresh, tried): (bool, bool), fullness: &Fullness) -> Self {
+    fn of(endpoint: &Endpoint, load: &Load, fresh: bool, fullness: &Fullness) -> Self {
         let waiting_room = if fresh { fullness.queue } else { 0 };
         let slots = slots(&endpoint.profile(), load);
         let limit = slots.saturating_add(waiting_room);
         let used = load.in_all();
-        let proven = load.learned_slots.is_some() && !tried;
-        let batch = if proven { slots } else { limit }.saturating_sub(used);
+        let proven = load.slots_proven;
+        let batch = if proven { slots.saturating_sub(used) } else { 0 };
         let tokens = match (load.kv_used, load.kv_tokens) {
             _ if used == 0 => f32::INFINITY,
             (Some(used), Some(capacity)) => (fullness.kv - used) * capacity as f32,
             (Some(used), None) if used >= fullness.kv => 0.0,
             _ => f32::INFINITY,
         };
-        Self { requests: limit.saturating_sub(used), batch, tokens, limit }
+        Self { requests: limit.saturating_sub(used), batch, proven, tokens, limit }
     }
 
-    /// Requests, or those that would not wait.
+    /// Requests; of an endpoint whose batch is known (`at_once`) those that would not wait.
     fn places(&self, at_once: bool) -> u32 {
-        if at_once { self.batch } else { self.requests }
+        if at_once && self.proven { self.batch } else { self.requests }
+    }
+
+    /// Those of an endpoint whose batch is not known: who leaves places to others finds it out.
+    fn open(&self) -> u32 {
+        if self.proven { 0 } else { self.requests }
     }
 
     /// Whether a request of `tokens` fits, and (`at_once`) would not wait.
@@ -127,7 +131,7 @@ impl Seen {
         (snapshot, index): (&Snapshot, usize),
         among: &Among<'_>,
         fullness: &Fullness,
-        (now, round): (Instant, usize),
+        now: Instant,
     ) -> Option<Free> {
         if !snapshot.serves(index) {
             return None;
@@ -145,8 +149,7 @@ impl Seen {
         let freshness = endpoint.slot.freshness(now);
         self.fresh += u32::from(freshness == Freshness::Fresh);
         self.never += u32::from(freshness == Freshness::Never);
-        let tried = (index + round).is_multiple_of(snapshot.endpoints.len().max(LEAST_ROUND));
-        Some(Free::of(endpoint, &endpoint.slot.load(now), (freshness == Freshness::Fresh, tried), fullness))
+        Some(Free::of(endpoint, &endpoint.slot.load(now), freshness == Freshness::Fresh, fullness))
     }
 }
 
@@ -169,20 +172,21 @@ pub(super) fn fits(
     snapshot: &Snapshot,
     wanted: &Wanted<'_>,
     fullness: &Fullness,
-    at: (Instant, usize),
+    now: Instant,
     from: usize,
 ) -> Result<bool, State> {
     let count = snapshot.endpoints.len();
     let from = from % count.max(1);
     let mut seen = Seen::default();
-    let mut free = 0;
+    let (mut free, mut open) = (0, 0);
     let Leaves { waiting_room: at_once, places } = wanted.leaves;
     for index in (from..count).chain(0..from) {
-        if let Some(here) = seen.look((snapshot, index), &wanted.among, fullness, at)
+        if let Some(here) = seen.look((snapshot, index), &wanted.among, fullness, now)
             && here.fits(tokens(wanted.tokens, &snapshot.endpoints[index], fullness), at_once)
         {
             free += here.places(at_once);
-            if free > wanted.ahead + places {
+            open += here.open();
+            if free > wanted.ahead + places || (at_once && open > wanted.ahead) {
                 return Ok(true);
             }
         }
@@ -205,27 +209,25 @@ pub(super) struct Stock {
     snapshot: Arc<Snapshot>,
     free: Vec<Free>,
     total: u32,
-    /// Those of them that would not wait at their endpoint.
+    /// Those of them that would not wait, at endpoints whose batch is known.
     at_once: u32,
+    /// Those of them at other endpoints.
+    open: u32,
     fullness: Option<Fullness>,
 }
 
 impl Stock {
     /// Counts anew, keeping its memory.
-    pub(super) fn take(
-        &mut self,
-        snapshot: Arc<Snapshot>,
-        fullness: &Fullness,
-        at: (Instant, usize),
-    ) -> State {
+    pub(super) fn take(&mut self, snapshot: Arc<Snapshot>, fullness: &Fullness, now: Instant) -> State {
         let mut seen = Seen::default();
         let anyone = Among::default();
-        let look = |index| seen.look((&snapshot, index), &anyone, fullness, at).unwrap_or(Free::NOTHING);
+        let look = |index| seen.look((&snapshot, index), &anyone, fullness, now).unwrap_or(Free::NOTHING);
         self.free.clear();
         self.free.extend((0..snapshot.endpoints.len()).map(look));
         let roomy = || self.free.iter().filter(|free| free.tokens > 0.0);
         self.total = roomy().map(|free| free.requests).sum();
         self.at_once = roomy().map(|free| free.batch).sum();
+        self.open = roomy().map(Free::open).sum();
         self.snapshot = snapshot;
         self.fullness = Some(*fullness);
         seen.state()
@@ -236,9 +238,13 @@ impl Stock {
         self.snapshot = Arc::default();
     }
 
-    /// Further requests that fit, or (`at_once`) that would not wait at their endpoint.
-    pub(super) fn total(&self, at_once: bool) -> u32 {
-        if at_once { self.at_once } else { self.total }
+    /// Whether one more fits beside `pending` ones, and what it leaves.
+    pub(super) fn has_room(&self, pending: u32, leaves: Leaves) -> bool {
+        let Leaves { waiting_room, places } = leaves;
+        match waiting_room {
+            false => self.total > pending,
+            true => self.open > pending || self.open + self.at_once > pending + places,
+        }
     }
 
     /// Share of what the pool takes that is taken, 0 to 1.
@@ -273,9 +279,11 @@ impl Stock {
         };
         let free = &mut self.free[index];
         free.requests -= 1;
-        if free.batch > 0 {
-            free.batch -= 1;
-            self.at_once = self.at_once.saturating_sub(1);
+        if free.proven {
+            self.at_once -= free.batch.min(1);
+            free.batch = free.batch.saturating_sub(1);
+        } else {
+            self.open = self.open.saturating_sub(1);
         }
         if free.tokens == f32::INFINITY {
             let capacity = self.snapshot.endpoints[index].slot.kv_tokens();

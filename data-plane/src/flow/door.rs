@@ -27,7 +27,8 @@ pub(super) struct Door<'a> {
     pub(super) pending: u32,
     pub(super) in_flight: usize,
     pub(super) limits: Limits,
-    pub(super) mix: &'a Mix,
+    /// By which places are left to higher priorities, where they are.
+    pub(super) mix: Option<&'a Mix>,
 }
 
 impl Room for Door<'_> {
@@ -35,11 +36,13 @@ impl Room for Door<'_> {
         if self.in_flight >= bound(&self.limits, waiter.priority) {
             return Taken::Full;
         }
-        let Leaves { waiting_room, places } = Leaves::of(self.mix.above(waiter.priority), self.in_flight);
+        let leaves = self
+            .mix
+            .map_or_else(Leaves::default, |mix| Leaves::of(mix.above(waiter.priority), self.in_flight));
         let reserved = match self.open {
             true => Reserved::Yes,
-            false if self.stock.total(waiting_room) > self.pending + places => {
-                self.stock.reserve(waiter.tokens, &waiter.among(), waiting_room)
+            false if self.stock.has_room(self.pending, leaves) => {
+                self.stock.reserve(waiter.tokens, &waiter.among(), leaves.waiting_room)
             }
             false => Reserved::No,
         };

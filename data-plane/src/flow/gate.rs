@@ -161,7 +161,7 @@ impl Gate {
         let snapshot = inner.pool.snapshot();
         let fullness = inner.settings(&snapshot).fullness;
         let mut stock = Stock::default();
-        let saturation = match stock.take(snapshot, &fullness, (now, inner.round(now))) {
+        let saturation = match stock.take(snapshot, &fullness, now) {
             State::Open => 0.0,
             State::Empty => 1.0,
             State::Counted | State::Blind => stock.saturation(),
@@ -211,18 +211,17 @@ impl Inner {
         // It is the last of the pending itself.
         let ahead = self.pending.load(Relaxed).saturating_sub(1);
         let from = self.in_flight.load(Relaxed);
-        let leaves = Leaves::of(self.mix.above(request.priority), from);
+        let leaves = if settings.headroom {
+            Leaves::of(self.mix.above(request.priority), from)
+        } else {
+            Leaves::default()
+        };
         let wanted = Wanted { tokens: request.tokens, among: request.among, ahead, leaves };
-        match capacity::fits(snapshot, &wanted, &settings.fullness, (now, self.round(now)), from) {
+        match capacity::fits(snapshot, &wanted, &settings.fullness, now, from) {
             Ok(true) | Err(State::Open) => true,
             Ok(false) | Err(State::Counted | State::Empty) => false,
             Err(State::Blind) => self.is_blind(now),
         }
-    }
-
-    /// Seconds that the gate has been there: batches are found out in turn.
-    fn round(&self, now: Instant) -> usize {
-        now.saturating_duration_since(self.epoch).as_secs() as usize
     }
 
     /// Whether the pool is blind for so long that it is taken as open.
@@ -307,7 +306,7 @@ impl Inner {
         let Line { queue, stock, granted } = line;
         let snapshot = self.pool.snapshot();
         let settings = self.settings(&snapshot);
-        let state = stock.take(snapshot, &settings.fullness, (now, self.round(now)));
+        let state = stock.take(snapshot, &settings.fullness, now);
         queue.set_empty(state == State::Empty, now);
         if state != State::Blind {
             self.blind_since.store(0, Relaxed);
@@ -316,7 +315,14 @@ impl Inner {
         if state != State::Empty {
             let pending = self.pending.load(Relaxed);
             let in_flight = self.in_flight.load(Relaxed);
-            let mut door = Door { stock, open, pending, in_flight, limits: settings.limits, mix: &self.mix };
+            let mut door = Door {
+                stock,
+                open,
+                pending,
+                in_flight,
+                limits: settings.limits,
+                mix: settings.headroom.then_some(&self.mix),
+            };
             queue.dispatch(now, &mut door, granted);
         }
         stock.put_away();

@@ -15,6 +15,10 @@
 //!
 //! What is left is idle for most of the time: 7 places for a share of one half, however many there are in all; never more
 //! than an eighth, so that where fewer than eight requests are in flight only places in engines' queues are left.
+//!
+//! A pool asks for it (`signalbox.dev/headroom`), because it leans on batches that are known: on a machine with 15 runnable
+//! tasks on 2 cores, through a real Envoy, answers of all fell to 0.72 of what the Pods can do. In virtual time the p99 of critical requests is 1.33 times that alone,
+//! and 1.72 without.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};

@@ -11,7 +11,7 @@
 //! waited too long is decided by [`queue`], which does no I/O and takes time as an argument. [`Shed`] has the table of
 //! outcomes and answers, [`Settings`] the one of flags and annotations.
 //!
-//! While requests of a higher priority are in flight, those below them leave some places free and do not wait in engines'
+//! Where a pool says so (`signalbox.dev/headroom`), while requests of a higher priority are in flight, those below them leave some places free and do not wait in engines'
 //! own queues: [`headroom`] says how many, and why.
 //!
 //! Where a pool says so (`signalbox.dev/eviction`), a request of a priority below 0 that is in flight ends so that one of 0 or

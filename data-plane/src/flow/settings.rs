@@ -11,6 +11,7 @@
 //! | `--endpoint-queue` | `signalbox.dev/endpoint-queue` | 4 | requests beyond its batch that an endpoint takes before it counts as full |
 //! | `--endpoint-kv-percent` | `signalbox.dev/endpoint-kv-percent` | 90 | use of its KV cache at which an endpoint counts as full |
 //! | | `signalbox.dev/eviction` | off | `sheddable`: while a request of priority 0 or above waits, those below 0 that run and have not begun to answer make room for it; `sheddable-any`: also those that answer already, whose clients see their answer cut |
+//! | | `signalbox.dev/headroom` | off | on: while requests of a higher priority are in flight, those below them leave some places free and do not wait in model servers |
 //! | `--max-in-flight` | | 20000 | requests in flight per pool; further ones wait |
 //! | `--sheddable-in-flight` | | the same | requests in flight above which those of a priority below 0 wait |
 
@@ -113,6 +114,8 @@ pub struct Settings {
     pub fullness: Fullness,
     /// What ends for more important requests.
     pub eviction: Eviction,
+    /// Lower priorities leave places free for higher ones.
+    pub headroom: bool,
 }
 
 impl Default for Settings {
@@ -128,6 +131,7 @@ impl Default for Settings {
             limits: Limits { max_in_flight: 20_000, sheddable_in_flight: 20_000 },
             fullness: Fullness { queue: 4, kv: 0.9 },
             eviction: Eviction::Off,
+            headroom: false,
         }
     }
 }
@@ -149,13 +153,8 @@ impl Settings {
     fn set(&mut self, setting: &str, value: &str) -> Result<(), String> {
         let count = |value: &str| value.parse().map_err(|_| "not a whole number".to_owned());
         match setting {
-            "queue" => {
-                self.queue = match value {
-                    "on" | "true" => true,
-                    "off" | "false" => false,
-                    _ => return Err("neither on nor off".to_owned()),
-                };
-            }
+            "queue" => self.queue = switch(value)?,
+            "headroom" => self.headroom = switch(value)?,
             "eviction" => {
                 self.eviction = match value {
                     "off" => Eviction::Off,
@@ -177,6 +176,14 @@ impl Settings {
             _ => {}
         }
         Ok(())
+    }
+}
+
+fn switch(value: &str) -> Result<bool, String> {
+    match value {
+        "on" | "true" => Ok(true),
+        "off" | "false" => Ok(false),
+        _ => Err("neither on nor off".to_owned()),
     }
 }
 
@@ -217,6 +224,7 @@ mod tests {
             ("endpoint-queue", "0"),
             ("endpoint-kv-percent", "75"),
             ("eviction", "sheddable"),
+            ("headroom", "on"),
             ("policy", "balanced"),
         ]);
         assert!(problems.is_empty(), "{problems:?}");
@@ -225,6 +233,7 @@ mod tests {
         assert_eq!((settings.times.ttl.as_secs(), settings.times.endpoints.as_secs()), (3, 120));
         assert_eq!(settings.times.longest, base.times.longest);
         assert_eq!((settings.eviction, base.eviction), (Eviction::Unanswered, Eviction::Off));
+        assert!(settings.headroom && !base.headroom);
         assert_eq!((settings.queue, settings.fullness), (false, Fullness { queue: 0, kv: 0.75 }));
 
         for (name, value) in [

@@ -17,6 +17,8 @@ pub struct Load {
     pub waiting: Option<u32>,
     /// Requests that the server was seen to run at most while others waited.
     pub learned_slots: Option<u32>,
+    /// That number is proven at the moment: one more would wait.
+    pub slots_proven: bool,
     /// Prompt tokens of ours and of other pickers that are not known to be computed.
     pub prefill_tokens: u64,
     /// Seconds until the prompts sent so far would be computed at the profile's speed.

@@ -13,6 +13,7 @@ mod key;
 mod load;
 mod others;
 mod pools;
+mod proof;
 mod publisher;
 mod reading;
 mod role;

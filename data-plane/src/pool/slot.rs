@@ -27,6 +27,7 @@ use crate::accelerator::{Calibration, Look};
 
 use super::load::{Load, Packed};
 use super::others::{Others, Standing};
+use super::proof::Proof;
 use super::reading::{Adapters, Freshness, Reading};
 use super::work::Work;
 use crate::prefix::precise::{Mirror, Precise};
@@ -65,6 +66,7 @@ pub struct Slot {
     load: AtomicU64,
     kv_tokens: AtomicU64,
     learned_slots: AtomicU32,
+    proof: Proof,
     held_at_scrape: AtomicU64,
     scraped_at: AtomicU64,
     scrape_failures: AtomicU32,
@@ -100,6 +102,7 @@ impl Slot {
             load: AtomicU64::new(Packed::UNKNOWN.0),
             kv_tokens: AtomicU64::new(0),
             learned_slots: AtomicU32::new(0),
+            proof: Proof::default(),
             held_at_scrape: AtomicU64::new(0),
             scraped_at: AtomicU64::new(0),
             scrape_failures: AtomicU32::new(0),
@@ -280,6 +283,7 @@ impl Slot {
             };
             calibration.totals(look, &reading.totals, at);
         }
+        self.prove(before, next, at);
         if let Some((running, calibration)) = self.learn_slots(before, next).zip(calibration.as_ref()) {
             calibration.batch(running);
         }
@@ -313,6 +317,14 @@ impl Slot {
         (full || more).then_some(running)
     }
 
+    /// Whether it runs no more than it does: as many as before, while others wait.
+    fn prove(&self, before: Packed, next: Packed, at: Instant) {
+        let running = next.running().unwrap_or(0);
+        let waits = |packed: Packed| packed.waiting().is_some_and(|waiting| waiting > 0);
+        let full = running > 0 && before.running() == next.running() && waits(before) && waits(next);
+        self.proof.look(running, full, self.micros(at));
+    }
+
     /// The endpoint reports a model with this [`Adapters::hash`] of its name.
     pub(crate) fn reports_model(&self, model: u64) {
         self.model.store(model, Relaxed);
@@ -342,6 +354,7 @@ impl Slot {
         for counter in [&self.scrape_failures, &self.errors, &self.learned_slots] {
             counter.store(0, Relaxed);
         }
+        self.proof.refuted();
         self.kv_tokens.store(0, Relaxed);
         self.kv_block.store(0, Relaxed);
         self.model.store(0, Relaxed);
@@ -460,6 +473,7 @@ impl Slot {
             running: packed.running(),
             waiting: packed.waiting(),
             learned_slots: Some(self.learned_slots.load(Relaxed)).filter(|slots| *slots > 0),
+            slots_proven: self.proof.holds(self.micros(now)),
             prefill_tokens: self.prefill_tokens.load(Relaxed) + self.others.prefill_tokens(),
             prefill_clear_s: self.prefill_clear_at.load(Relaxed).saturating_sub(self.micros(now)) as f32
                 / 1e6,

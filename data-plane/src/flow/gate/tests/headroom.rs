@@ -5,10 +5,13 @@ use super::*;
 #[test]
 fn lower_priorities_leave_a_place_and_do_not_wait_in_engines() {
     paused(async {
-        let base = Settings { fullness: Fullness { queue: 3, kv: 0.9 }, ..Settings::default() };
+        let base =
+            Settings { fullness: Fullness { queue: 3, kv: 0.9 }, headroom: true, ..Settings::default() };
         let run = Run::new(5, base, &[]);
-        // The second in which the first endpoint's batch is tried is over.
-        advance(Duration::from_millis(1_100)).await;
+        // Three scrapes in a row prove the batch.
+        run.scrape(2, 1);
+        run.scrape(2, 1);
+        run.scrape(2, 1);
         run.scrape(0, 0);
         let important = run.run(&of(5));
         let mut held: Vec<Placed> = (0..8).map(|_| run.run(&of(0))).collect();
