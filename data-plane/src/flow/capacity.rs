@@ -6,9 +6,6 @@
 //! | old, or not there yet | its batch, as last known, less our own requests |
 //! | failing (scrapes or requests) | nothing while another does not fail |
 //!
-//! Requests that leave places free for others ([`headroom`](super::headroom)) count an endpoint whose batch was proven without
-//! those that wait there. Each second this does not hold for one endpoint in turn, because batches change.
-//!
 //! | all endpoints | the pool is |
 //! |---|---|
 //! | fail | open: the model servers say themselves what they think of a request |
@@ -27,22 +24,16 @@ use crate::accelerator::Profile;
 use crate::pool::{Endpoint, Freshness, Load, Snapshot};
 
 use super::among::Among;
-use super::headroom::Leaves;
 use super::settings::Fullness;
 
 /// Model servers that have told nothing for so long are taken not to tell.
 pub(super) const BLIND: Duration = Duration::from_secs(2);
-
-/// Seconds until an endpoint's batch is tried again, where there are fewer endpoints.
-const LEAST_ROUND: usize = 16;
 
 /// What is free at one endpoint.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Free {
     /// Requests.
     pub(super) requests: u32,
-    /// Those of them that would not wait there, as far as that is known.
-    batch: u32,
     /// Tokens in the KV cache; infinite when that is not known, or when the endpoint has nothing to do.
     tokens: f32,
     /// Requests that it takes in all.
@@ -50,32 +41,24 @@ pub(super) struct Free {
 }
 
 impl Free {
-    const NOTHING: Self = Self { requests: 0, batch: 0, tokens: 0.0, limit: 0 };
+    const NOTHING: Self = Self { requests: 0, tokens: 0.0, limit: 0 };
 
-    fn of(endpoint: &Endpoint, load: &Load, (fresh, tried): (bool, bool), fullness: &Fullness) -> Self {
+    fn of(endpoint: &Endpoint, load: &Load, fresh: bool, fullness: &Fullness) -> Self {
         let waiting_room = if fresh { fullness.queue } else { 0 };
-        let slots = slots(&endpoint.profile(), load);
-        let limit = slots.saturating_add(waiting_room);
+        let limit = slots(&endpoint.profile(), load).saturating_add(waiting_room);
         let used = load.in_all();
-        let proven = load.learned_slots.is_some() && !tried;
-        let batch = if proven { slots } else { limit }.saturating_sub(used);
         let tokens = match (load.kv_used, load.kv_tokens) {
             _ if used == 0 => f32::INFINITY,
             (Some(used), Some(capacity)) => (fullness.kv - used) * capacity as f32,
             (Some(used), None) if used >= fullness.kv => 0.0,
             _ => f32::INFINITY,
         };
-        Self { requests: limit.saturating_sub(used), batch, tokens, limit }
+        Self { requests: limit.saturating_sub(used), tokens, limit }
     }
 
-    /// Requests, or those that would not wait.
-    fn places(&self, at_once: bool) -> u32 {
-        if at_once { self.batch } else { self.requests }
-    }
-
-    /// Whether a request of `tokens` fits, and (`at_once`) would not wait.
-    fn fits(&self, tokens: f32, at_once: bool) -> bool {
-        self.places(at_once) > 0 && self.tokens > 0.0 && self.tokens >= tokens
+    /// Whether a request of `tokens` fits.
+    fn fits(&self, tokens: f32) -> bool {
+        self.requests > 0 && self.tokens > 0.0 && self.tokens >= tokens
     }
 }
 
@@ -127,7 +110,7 @@ impl Seen {
         (snapshot, index): (&Snapshot, usize),
         among: &Among<'_>,
         fullness: &Fullness,
-        (now, round): (Instant, usize),
+        now: Instant,
     ) -> Option<Free> {
         if !snapshot.serves(index) {
             return None;
@@ -145,8 +128,7 @@ impl Seen {
         let freshness = endpoint.slot.freshness(now);
         self.fresh += u32::from(freshness == Freshness::Fresh);
         self.never += u32::from(freshness == Freshness::Never);
-        let tried = (index + round).is_multiple_of(snapshot.endpoints.len().max(LEAST_ROUND));
-        Some(Free::of(endpoint, &endpoint.slot.load(now), (freshness == Freshness::Fresh, tried), fullness))
+        Some(Free::of(endpoint, &endpoint.slot.load(now), freshness == Freshness::Fresh, fullness))
     }
 }
 
@@ -159,8 +141,6 @@ pub(super) struct Wanted<'a> {
     pub(super) among: Among<'a>,
     /// Requests that were let through and are not counted at an endpoint yet.
     pub(super) ahead: u32,
-    /// What it leaves to others.
-    pub(super) leaves: Leaves,
 }
 
 /// Whether one more request fits; looks no further than it has to. An endpoint is found at once unless the pool is
@@ -169,20 +149,19 @@ pub(super) fn fits(
     snapshot: &Snapshot,
     wanted: &Wanted<'_>,
     fullness: &Fullness,
-    at: (Instant, usize),
+    now: Instant,
     from: usize,
 ) -> Result<bool, State> {
     let count = snapshot.endpoints.len();
     let from = from % count.max(1);
     let mut seen = Seen::default();
     let mut free = 0;
-    let Leaves { waiting_room: at_once, places } = wanted.leaves;
     for index in (from..count).chain(0..from) {
-        if let Some(here) = seen.look((snapshot, index), &wanted.among, fullness, at)
-            && here.fits(tokens(wanted.tokens, &snapshot.endpoints[index], fullness), at_once)
+        if let Some(here) = seen.look((snapshot, index), &wanted.among, fullness, now)
+            && here.fits(tokens(wanted.tokens, &snapshot.endpoints[index], fullness))
         {
-            free += here.places(at_once);
-            if free > wanted.ahead + places {
+            free += here.requests;
+            if free > wanted.ahead {
                 return Ok(true);
             }
         }
@@ -205,27 +184,18 @@ pub(super) struct Stock {
     snapshot: Arc<Snapshot>,
     free: Vec<Free>,
     total: u32,
-    /// Those of them that would not wait at their endpoint.
-    at_once: u32,
     fullness: Option<Fullness>,
 }
 
 impl Stock {
     /// Counts anew, keeping its memory.
-    pub(super) fn take(
-        &mut self,
-        snapshot: Arc<Snapshot>,
-        fullness: &Fullness,
-        at: (Instant, usize),
-    ) -> State {
+    pub(super) fn take(&mut self, snapshot: Arc<Snapshot>, fullness: &Fullness, now: Instant) -> State {
         let mut seen = Seen::default();
         let anyone = Among::default();
-        let look = |index| seen.look((&snapshot, index), &anyone, fullness, at).unwrap_or(Free::NOTHING);
+        let look = |index| seen.look((&snapshot, index), &anyone, fullness, now).unwrap_or(Free::NOTHING);
         self.free.clear();
         self.free.extend((0..snapshot.endpoints.len()).map(look));
-        let roomy = || self.free.iter().filter(|free| free.tokens > 0.0);
-        self.total = roomy().map(|free| free.requests).sum();
-        self.at_once = roomy().map(|free| free.batch).sum();
+        self.total = self.free.iter().filter(|free| free.tokens > 0.0).map(|free| free.requests).sum();
         self.snapshot = snapshot;
         self.fullness = Some(*fullness);
         seen.state()
@@ -236,9 +206,9 @@ impl Stock {
         self.snapshot = Arc::default();
     }
 
-    /// Further requests that fit, or (`at_once`) that would not wait at their endpoint.
-    pub(super) fn total(&self, at_once: bool) -> u32 {
-        if at_once { self.at_once } else { self.total }
+    /// Further requests that fit.
+    pub(super) fn total(&self) -> u32 {
+        self.total
     }
 
     /// Share of what the pool takes that is taken, 0 to 1.
@@ -247,8 +217,8 @@ impl Stock {
         if limit == 0 { 1.0 } else { 1.0 - f64::from(self.total) / limit as f64 }
     }
 
-    /// Takes one request's place at the emptiest endpoint that has room for it, and (`at_once`) where it would not wait.
-    pub(super) fn reserve(&mut self, wanted: u32, among: &Among<'_>, at_once: bool) -> Reserved {
+    /// Takes one request's place at the emptiest endpoint that has room for it.
+    pub(super) fn reserve(&mut self, wanted: u32, among: &Among<'_>) -> Reserved {
         let Some(fullness) = self.fullness else { return Reserved::No };
         let (mut best, mut eligible, mut others) = (None, false, false);
         for (index, (free, endpoint)) in self.free.iter().zip(&self.snapshot.endpoints).enumerate() {
@@ -256,12 +226,12 @@ impl Stock {
                 continue;
             }
             if !among.allows(endpoint) {
-                others |= free.places(at_once) > 0;
+                others |= free.requests > 0;
                 continue;
             }
             eligible = true;
-            if free.fits(tokens(wanted, endpoint, &fullness), at_once) {
-                best = best.max(Some((free.places(at_once), index)));
+            if free.fits(tokens(wanted, endpoint, &fullness)) {
+                best = best.max(Some((free.requests, index)));
             }
         }
         let index = match best {
@@ -273,10 +243,6 @@ impl Stock {
         };
         let free = &mut self.free[index];
         free.requests -= 1;
-        if free.batch > 0 {
-            free.batch -= 1;
-            self.at_once = self.at_once.saturating_sub(1);
-        }
         if free.tokens == f32::INFINITY {
             let capacity = self.snapshot.endpoints[index].slot.kv_tokens();
             free.tokens = capacity.map_or(f32::INFINITY, |tokens| tokens as f32 * fullness.kv);

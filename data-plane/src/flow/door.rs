@@ -1,7 +1,6 @@
 //! Whether one more waiting request may go: bounds on requests in flight, and what is free at the endpoints.
 
 use super::capacity::{Reserved, Stock};
-use super::headroom::{Leaves, Mix};
 use super::queue::{Room, Taken};
 use super::settings::Limits;
 use super::shed::Shed;
@@ -27,7 +26,6 @@ pub(super) struct Door<'a> {
     pub(super) pending: u32,
     pub(super) in_flight: usize,
     pub(super) limits: Limits,
-    pub(super) mix: &'a Mix,
 }
 
 impl Room for Door<'_> {
@@ -35,12 +33,9 @@ impl Room for Door<'_> {
         if self.in_flight >= bound(&self.limits, waiter.priority) {
             return Taken::Full;
         }
-        let Leaves { waiting_room, places } = Leaves::of(self.mix.above(waiter.priority), self.in_flight);
         let reserved = match self.open {
             true => Reserved::Yes,
-            false if self.stock.total(waiting_room) > self.pending + places => {
-                self.stock.reserve(waiter.tokens, &waiter.among(), waiting_room)
-            }
+            false if self.stock.total() > self.pending => self.stock.reserve(waiter.tokens, &waiter.among()),
             false => Reserved::No,
         };
         match reserved {

@@ -22,7 +22,6 @@ use tokio::sync::{Notify, oneshot};
 use super::capacity::{self, BLIND, State, Stock, Wanted};
 use super::door::{Door, bound, over};
 use super::eviction::{Claim, Evictable};
-use super::headroom::{Leaves, Mix};
 use super::queue::{Due, Key, Left, Queue};
 use super::request::{Admission, Request};
 use super::settings::{Eviction, Settings};
@@ -48,8 +47,6 @@ pub(super) struct Inner {
     pub(super) in_flight: AtomicUsize,
     /// Tickets whose request is not counted at an endpoint yet.
     pub(super) pending: AtomicU32,
-    /// Those that were admitted and have not ended, by priority.
-    pub(super) mix: Mix,
     /// Requests that wait; written under the lock.
     pub(super) waiting: AtomicUsize,
     /// Nanoseconds from `epoch` since which no endpoint has told anything; 0: not so.
@@ -96,7 +93,6 @@ impl Gate {
             current: ArcSwap::from_pointee(Current { of: Weak::new(), settings: base }),
             in_flight: AtomicUsize::new(0),
             pending: AtomicU32::new(0),
-            mix: Mix::default(),
             waiting: AtomicUsize::new(0),
             blind_since: AtomicU64::new(0),
             closed: AtomicBool::new(false),
@@ -126,7 +122,7 @@ impl Gate {
             let in_flight = inner.enter();
             let within = bound(&settings.limits, request.priority);
             if in_flight < within && (!settings.queue || inner.fits(snapshot, request, &settings, now)) {
-                return Admission::Admitted(Ticket::entered(inner, request.priority));
+                return Admission::Admitted(Ticket::entered(inner));
             }
             inner.turn_back();
             if !settings.queue {
@@ -161,7 +157,7 @@ impl Gate {
         let snapshot = inner.pool.snapshot();
         let fullness = inner.settings(&snapshot).fullness;
         let mut stock = Stock::default();
-        let saturation = match stock.take(snapshot, &fullness, (now, inner.round(now))) {
+        let saturation = match stock.take(snapshot, &fullness, now) {
             State::Open => 0.0,
             State::Empty => 1.0,
             State::Counted | State::Blind => stock.saturation(),
@@ -210,19 +206,13 @@ impl Inner {
     fn fits(&self, snapshot: &Snapshot, request: &Request<'_>, settings: &Settings, now: Instant) -> bool {
         // It is the last of the pending itself.
         let ahead = self.pending.load(Relaxed).saturating_sub(1);
+        let wanted = Wanted { tokens: request.tokens, among: request.among, ahead };
         let from = self.in_flight.load(Relaxed);
-        let leaves = Leaves::of(self.mix.above(request.priority), from);
-        let wanted = Wanted { tokens: request.tokens, among: request.among, ahead, leaves };
-        match capacity::fits(snapshot, &wanted, &settings.fullness, (now, self.round(now)), from) {
+        match capacity::fits(snapshot, &wanted, &settings.fullness, now, from) {
             Ok(true) | Err(State::Open) => true,
             Ok(false) | Err(State::Counted | State::Empty) => false,
             Err(State::Blind) => self.is_blind(now),
         }
-    }
-
-    /// Seconds that the gate has been there: batches are found out in turn.
-    fn round(&self, now: Instant) -> usize {
-        now.saturating_duration_since(self.epoch).as_secs() as usize
     }
 
     /// Whether the pool is blind for so long that it is taken as open.
@@ -307,7 +297,7 @@ impl Inner {
         let Line { queue, stock, granted } = line;
         let snapshot = self.pool.snapshot();
         let settings = self.settings(&snapshot);
-        let state = stock.take(snapshot, &settings.fullness, (now, self.round(now)));
+        let state = stock.take(snapshot, &settings.fullness, now);
         queue.set_empty(state == State::Empty, now);
         if state != State::Blind {
             self.blind_since.store(0, Relaxed);
@@ -316,14 +306,13 @@ impl Inner {
         if state != State::Empty {
             let pending = self.pending.load(Relaxed);
             let in_flight = self.in_flight.load(Relaxed);
-            let mut door = Door { stock, open, pending, in_flight, limits: settings.limits, mix: &self.mix };
+            let mut door = Door { stock, open, pending, in_flight, limits: settings.limits };
             queue.dispatch(now, &mut door, granted);
         }
         stock.put_away();
         for left in granted.drain(..) {
             self.enter();
-            let ticket = Ticket::entered(self, left.priority);
-            answers.granted.push((left, ticket));
+            answers.granted.push((left, Ticket::entered(self)));
         }
         self.waiting.store(queue.size().requests, SeqCst);
         if settings.eviction != Eviction::Off && state != State::Empty {

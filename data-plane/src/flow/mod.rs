@@ -11,9 +11,6 @@
 //! waited too long is decided by [`queue`], which does no I/O and takes time as an argument. [`Shed`] has the table of
 //! outcomes and answers, [`Settings`] the one of flags and annotations.
 //!
-//! While requests of a higher priority are in flight, those below them leave some places free and do not wait in engines'
-//! own queues: [`headroom`] says how many, and why.
-//!
 //! Where a pool says so (`signalbox.dev/eviction`), a request of a priority below 0 that is in flight ends so that one of 0 or
 //! above goes: it is answered 429 (`evicted`) through its own ext_proc stream, Envoy resets its upstream request, and the engine
 //! aborts it. [`eviction`] decides who and when.
@@ -32,7 +29,6 @@ mod capacity;
 mod door;
 mod eviction;
 mod gate;
-mod headroom;
 pub mod quantity;
 pub mod queue;
 mod rate;

@@ -12,7 +12,6 @@ use tokio::sync::oneshot;
 
 use super::eviction::Place;
 use super::gate::{Inner, now};
-use super::headroom::Counted;
 use super::settings::Eviction;
 use super::shed::Shed;
 
@@ -20,8 +19,6 @@ use super::shed::Shed;
 #[derive(Debug)]
 pub struct Ticket {
     gate: Arc<Inner>,
-    /// Counts it with its priority.
-    _counted: Counted,
     placed: bool,
     /// Its place among those that may have to end, and how it is told.
     evictable: Option<(Place, Option<oneshot::Receiver<Shed>>)>,
@@ -31,9 +28,8 @@ pub struct Ticket {
 
 impl Ticket {
     /// For a request that [`Inner::enter`] counted.
-    pub(super) fn entered(gate: &Arc<Inner>, priority: i32) -> Self {
-        let counted = gate.mix.count(priority);
-        Self { gate: Arc::clone(gate), _counted: counted, placed: false, evictable: None, ended: None }
+    pub(super) fn entered(gate: &Arc<Inner>) -> Self {
+        Self { gate: Arc::clone(gate), placed: false, evictable: None, ended: None }
     }
 
     /// The request is counted at its endpoint.

@@ -15,7 +15,6 @@ use crate::picker::{Ask, SubsetEntry, pick};
 use crate::pool::{Pools, Reading};
 
 mod eviction;
-mod headroom;
 mod places;
 mod signals;
 mod waiters;
