@@ -23,7 +23,7 @@ use super::super::{Engine, Fleet, Policy, Report, Request, Run, Seeds, Shape, ca
 use super::{Line, Mean};
 
 const LOADS: [f64; 4] = [0.30, 0.50, 0.80, 0.95];
-/// The p99 of a shape with bursts is that of a seed's largest one: of 6 seeds it is 1.10 where 16 have 1.01.
+/// The p99 of a shape with bursts is that of each seed's largest one: few seeds leave it some percent off.
 const SEEDS: u64 = 16;
 const COUNT: usize = 2_000;
 /// Seconds after which learning is expected to be done.
