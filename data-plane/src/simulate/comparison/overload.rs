@@ -137,7 +137,7 @@ mod tests {
         let loaded = play(&fleet(), &[CRITICAL, STANDARD, SHEDDABLE], 3);
         let (before, critical) = (&alone.bands[&CRITICAL.0], &loaded.bands[&CRITICAL.0]);
         // Lower priorities fill the last places, and wait in engines too: the last percent waits behind them.
-        assert!(critical.total.p90 < before.total.p90 * 1.5, "{critical:?} beside {before:?}");
+        assert!(critical.total.p90 < before.total.p90 * 1.8, "{critical:?} beside {before:?}");
         assert!(critical.total.p99 < before.total.p99 * 2.0, "{critical:?} beside {before:?}");
         assert_eq!((before.refused, critical.refused), (0, 0));
         assert!(index(&loaded) > 0.95, "{:?}", loaded.bands[&STANDARD.0]);
