@@ -206,6 +206,11 @@ impl Stock {
         self.snapshot = Arc::default();
     }
 
+    /// Requests that the pool takes in all.
+    pub(super) fn limit(&self) -> u32 {
+        self.free.iter().map(|free| free.limit).sum()
+    }
+
     /// Further requests that fit.
     pub(super) fn total(&self) -> u32 {
         self.total
@@ -218,7 +223,7 @@ impl Stock {
     }
 
     /// Takes one request's place at the emptiest endpoint that has room for it.
-    pub(super) fn reserve(&mut self, wanted: u32, among: &Among<'_>) -> Reserved {
+    pub(super) fn reserve(&mut self, wanted: u32, among: &Among<'_>, short: bool) -> Reserved {
         let Some(fullness) = self.fullness else { return Reserved::No };
         let (mut best, mut eligible, mut others) = (None, false, false);
         for (index, (free, endpoint)) in self.free.iter().zip(&self.snapshot.endpoints).enumerate() {
@@ -230,7 +235,7 @@ impl Stock {
                 continue;
             }
             eligible = true;
-            if free.fits(tokens(wanted, endpoint, &fullness)) {
+            if free.fits(tokens(wanted, endpoint, &fullness)) && (!short || free.requests > fullness.queue || free.limit <= fullness.queue + 1) {
                 best = best.max(Some((free.requests, index)));
             }
         }

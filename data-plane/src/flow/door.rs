@@ -1,6 +1,9 @@
 //! Whether one more waiting request may go: bounds on requests in flight, and what is free at the endpoints.
 
+use std::time::Instant;
+
 use super::capacity::{Reserved, Stock};
+use super::pace::Pace;
 use super::queue::{Room, Taken};
 use super::settings::Limits;
 use super::shed::Shed;
@@ -26,6 +29,8 @@ pub(super) struct Door<'a> {
     pub(super) pending: u32,
     pub(super) in_flight: usize,
     pub(super) limits: Limits,
+    pub(super) pace: &'a mut Pace,
+    pub(super) now: Instant,
 }
 
 impl Room for Door<'_> {
@@ -33,14 +38,19 @@ impl Room for Door<'_> {
         if self.in_flight >= bound(&self.limits, waiter.priority) {
             return Taken::Full;
         }
+        if !self.open && !self.pace.lets(waiter.priority, self.now) {
+            return Taken::Full;
+        }
+        let short = self.pace.is_paced(waiter.priority, self.now);
         let reserved = match self.open {
             true => Reserved::Yes,
-            false if self.stock.total() > self.pending => self.stock.reserve(waiter.tokens, &waiter.among()),
+            false if self.stock.total() > self.pending => self.stock.reserve(waiter.tokens, &waiter.among(), short),
             false => Reserved::No,
         };
         match reserved {
             Reserved::Yes => {
                 self.in_flight += 1;
+                self.pace.goes(self.now);
                 Taken::Yes
             }
             Reserved::Elsewhere => Taken::Elsewhere,

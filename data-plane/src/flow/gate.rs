@@ -22,6 +22,7 @@ use tokio::sync::{Notify, oneshot};
 use super::capacity::{self, BLIND, State, Stock, Wanted};
 use super::door::{Door, bound, over};
 use super::eviction::{Claim, Evictable};
+use super::pace::{Pace, Residence};
 use super::queue::{Due, Key, Left, Queue};
 use super::request::{Admission, Request};
 use super::settings::{Eviction, Settings};
@@ -59,6 +60,7 @@ pub(super) struct Inner {
     pub(super) evictable: Mutex<Evictable<oneshot::Sender<Shed>>>,
     bell: Arc<Notify>,
     pub(super) metrics: FlowMetrics,
+    pub(super) residence: Residence,
 }
 
 /// The settings of a snapshot. The snapshot itself is not kept alive.
@@ -73,6 +75,7 @@ struct Line {
     queue: Queue<Reply>,
     stock: Stock,
     granted: Vec<Left<Reply>>,
+    pace: Pace,
 }
 
 /// Answers to send when the lock is released.
@@ -86,7 +89,7 @@ struct Answers {
 impl Gate {
     /// A gate with nobody inside. `bell` is rung when a request begins to wait: see [`Gate::tick`].
     pub fn new(pool: Arc<Pool>, base: Settings, bell: Arc<Notify>, metrics: FlowMetrics) -> Self {
-        let line = Line { queue: Queue::new(base.bounds), stock: Stock::default(), granted: Vec::new() };
+        let line = Line { queue: Queue::new(base.bounds), stock: Stock::default(), granted: Vec::new(), pace: Pace::default() };
         Self(Arc::new(Inner {
             pool,
             base,
@@ -101,6 +104,7 @@ impl Gate {
             evictable: Mutex::default(),
             bell,
             metrics,
+            residence: Residence::default(),
         }))
     }
 
@@ -122,7 +126,7 @@ impl Gate {
             let in_flight = inner.enter();
             let within = bound(&settings.limits, request.priority);
             if in_flight < within && (!settings.queue || inner.fits(snapshot, request, &settings, now)) {
-                return Admission::Admitted(Ticket::entered(inner));
+                return Admission::Admitted(Ticket::entered(inner, now));
             }
             inner.turn_back();
             if !settings.queue {
@@ -243,6 +247,7 @@ impl Inner {
         let mut line = self.line.lock();
         line.queue.set_bounds(settings.bounds);
         line.queue.set_empty(empty, now);
+        line.pace.comes(priority, now);
         let refused = if self.closed.load(SeqCst) {
             Some(Shed::ShuttingDown)
         } else if empty && times.endpoints.is_zero() {
@@ -294,7 +299,7 @@ impl Inner {
     }
 
     fn dispatch_in(self: &Arc<Self>, line: &mut Line, now: Instant, answers: &mut Answers) {
-        let Line { queue, stock, granted } = line;
+        let Line { queue, stock, granted, pace } = line;
         let snapshot = self.pool.snapshot();
         let settings = self.settings(&snapshot);
         let state = stock.take(snapshot, &settings.fullness, now);
@@ -306,13 +311,14 @@ impl Inner {
         if state != State::Empty {
             let pending = self.pending.load(Relaxed);
             let in_flight = self.in_flight.load(Relaxed);
-            let mut door = Door { stock, open, pending, in_flight, limits: settings.limits };
+            pace.set(stock.limit(), self.residence.seconds());
+            let mut door = Door { stock, open, pending, in_flight, limits: settings.limits, pace, now };
             queue.dispatch(now, &mut door, granted);
         }
         stock.put_away();
         for left in granted.drain(..) {
             self.enter();
-            answers.granted.push((left, Ticket::entered(self)));
+            answers.granted.push((left, Ticket::entered(self, now)));
         }
         self.waiting.store(queue.size().requests, SeqCst);
         if settings.eviction != Eviction::Off && state != State::Empty {

@@ -29,6 +29,7 @@ mod capacity;
 mod door;
 mod eviction;
 mod gate;
+mod pace;
 pub mod quantity;
 pub mod queue;
 mod rate;

@@ -20,6 +20,7 @@ use super::shed::Shed;
 pub struct Ticket {
     gate: Arc<Inner>,
     placed: bool,
+    since: Instant,
     /// Its place among those that may have to end, and how it is told.
     evictable: Option<(Place, Option<oneshot::Receiver<Shed>>)>,
     /// When it ended, where time is not the runtime's.
@@ -28,8 +29,8 @@ pub struct Ticket {
 
 impl Ticket {
     /// For a request that [`Inner::enter`] counted.
-    pub(super) fn entered(gate: &Arc<Inner>) -> Self {
-        Self { gate: Arc::clone(gate), placed: false, evictable: None, ended: None }
+    pub(super) fn entered(gate: &Arc<Inner>, since: Instant) -> Self {
+        Self { gate: Arc::clone(gate), placed: false, since, evictable: None, ended: None }
     }
 
     /// The request is counted at its endpoint.
@@ -92,7 +93,8 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         self.placed();
         self.stays();
-        self.gate.in_flight.fetch_sub(1, Relaxed);
+        let among = self.gate.in_flight.fetch_sub(1, Relaxed);
+        self.gate.residence.ended(self.now().saturating_duration_since(self.since), among);
         // Beside the fence of who begins to wait: one of the two sees the other.
         fence(SeqCst);
         if self.gate.waiting.load(Relaxed) > 0 {

@@ -16,6 +16,7 @@
 //! being counted twice; and what peers tell after a scrape is taken from what it saw of others, because it most likely saw
 //! just that.
 
+mod fewer;
 mod scrapes;
 mod view;
 
@@ -25,9 +26,11 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
 
 use crate::accelerator::Calibration;
 
+use self::fewer::Fewer;
 use super::load::Packed;
 use super::others::{Others, Standing};
 use super::reading::Adapters;
@@ -55,6 +58,8 @@ pub struct Slot {
     kv_tokens: AtomicU64,
     kv_largest: AtomicU64,
     learned_slots: AtomicU32,
+    /// Guards what may lower them; taken by scrapes only.
+    fewer: Mutex<Option<Fewer>>,
     held_at_scrape: AtomicU64,
     scraped_at: AtomicU64,
     scrape_failures: AtomicU32,
@@ -91,6 +96,7 @@ impl Slot {
             kv_tokens: AtomicU64::new(0),
             kv_largest: AtomicU64::new(0),
             learned_slots: AtomicU32::new(0),
+            fewer: Mutex::default(),
             held_at_scrape: AtomicU64::new(0),
             scraped_at: AtomicU64::new(0),
             scrape_failures: AtomicU32::new(0),

@@ -193,6 +193,31 @@ fn waiting_requests_show_how_many_run_at_most() {
 }
 
 #[test]
+fn fewer_that_run_are_believed_after_a_second() {
+    let start = Instant::now();
+    let slot = Slot::new(addr(1), start);
+    let read = |ms: u64, running, waiting| {
+        let reading = Reading { running: Some(running), waiting: Some(waiting), ..Reading::default() };
+        slot.store(reading, start + Duration::from_millis(ms));
+        slot.load(start).learned_slots
+    };
+    read(0, 32, 1);
+    assert_eq!(read(50, 32, 1), Some(32));
+    // Some end at each step, and those that wait begin with the next one.
+    for ms in (100..900).step_by(50) {
+        assert_eq!(read(ms, 20 + ms as u32 % 7, 3), Some(32), "{ms}");
+    }
+    assert_eq!(read(950, 32, 3), Some(32), "it does run as many");
+    for ms in (1_000..2_000).step_by(50) {
+        assert_eq!(read(ms, 20 + u32::from(ms == 1_500), 3), Some(32), "{ms}");
+    }
+    assert_eq!(read(2_000, 20, 3), Some(21), "the most of a second");
+    assert_eq!(read(2_050, 20, 3), Some(21));
+    assert_eq!(read(5_000, 20, 3), Some(21), "what was seen seconds ago is no part of it");
+    assert_eq!(read(5_050, 20, 3), Some(21));
+}
+
+#[test]
 fn failures_are_avoided_until_they_pass() {
     let start = Instant::now();
     let at = |ms: u64| start + Duration::from_millis(ms);

@@ -23,6 +23,9 @@ const BESIDE_PREFILL: f64 = 0.7;
 /// datasheets about 80.
 const DOUBLED: f64 = 30.0;
 
+/// Part of a step within which times are the same.
+const SAME_STEP: f64 = 1e-6;
+
 /// What an engine's times come from.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Speeds {
@@ -146,6 +149,8 @@ pub(super) struct Usage {
 #[derive(Clone, Debug)]
 pub struct Engine {
     speeds: Speeds,
+    /// Requests begin to run beside others once in so many seconds, at first after so many; None: at any time.
+    step: Option<(f64, f64)>,
     now: f64,
     waiting: VecDeque<Job>,
     prompts: VecDeque<Job>,
@@ -176,6 +181,7 @@ impl Engine {
         };
         Self {
             speeds,
+            step: None,
             now: 0.0,
             waiting: VecDeque::new(),
             prompts: VecDeque::new(),
@@ -188,6 +194,12 @@ impl Engine {
             computing: 0,
             usage: Usage::default(),
         }
+    }
+
+    /// The same, but requests begin to run beside others at steps only: one in each `step` seconds, the first at the
+    /// part `phase` of them.
+    pub(super) fn stepped(self, step: Option<f64>, phase: f64) -> Self {
+        Self { step: step.map(|step| (step, step * phase)), ..self }
     }
 
     pub(super) fn now(&self) -> f64 {
@@ -207,11 +219,30 @@ impl Engine {
 
     /// When something happens next.
     pub(super) fn next(&self) -> f64 {
-        let end = self
-            .decoding
-            .peek()
-            .map_or(f64::INFINITY, |first| self.now + (first.mark - self.clock).max(0.0) / self.pace());
-        end.min(self.prompt_end)
+        self.next_end().min(self.prompt_end).min(self.next_step())
+    }
+
+    /// When the first of those that decode ends.
+    fn next_end(&self) -> f64 {
+        let first = self.decoding.peek();
+        first.map_or(f64::INFINITY, |first| self.now + (first.mark - self.clock).max(0.0) / self.pace())
+    }
+
+    /// When those that wait may begin to run, as far as that is a matter of steps.
+    fn next_step(&self) -> f64 {
+        match self.step {
+            Some((step, first)) if !self.waiting.is_empty() && self.running() < self.speeds.slots => {
+                (((self.now - first) / step + SAME_STEP).floor() + 1.0) * step + first
+            }
+            _ => f64::INFINITY,
+        }
+    }
+
+    /// Whether a request may begin to run beside others.
+    fn begins(&self) -> bool {
+        let off = |steps: f64| (steps - steps.round()).abs();
+        self.running() == 0
+            || self.step.is_none_or(|(step, first)| off((self.now - first) / step) <= SAME_STEP)
     }
 
     /// Whether a prompt and its answer fit at all.
@@ -250,7 +281,7 @@ impl Engine {
     /// Lets time pass until `to`.
     pub(super) fn advance(&mut self, to: f64, happened: &mut Vec<Happened>) {
         loop {
-            let next = self.next();
+            let (next, end) = (self.next(), self.next_end());
             let until = next.min(to);
             let passed = until - self.now;
             let pace = self.pace();
@@ -274,7 +305,9 @@ impl Engine {
             }
             if self.prompt_end <= until {
                 self.prompt_done(happened);
-            } else if let Some(Decoding { job, .. }) = self.decoding.pop() {
+            } else if end <= until
+                && let Some(Decoding { job, .. }) = self.decoding.pop()
+            {
                 self.end(&job, happened);
             }
             self.admit();
@@ -291,7 +324,9 @@ impl Engine {
     }
 
     fn admit(&mut self) {
-        while let Some(job) = self.waiting.front() {
+        while let Some(job) = self.waiting.front()
+            && self.begins()
+        {
             let room = job.prompt - self.cached(job);
             let fits = self.used() + u64::from(room + job.output()) <= self.speeds.kv;
             let running = self.running();

@@ -63,6 +63,8 @@ pub struct Run<'a> {
     pub kv_shown: bool,
     /// At this second, the engine of this index gets these speeds.
     pub change: Option<(f64, usize, Speeds)>,
+    /// Seconds between the moments at which engines let requests begin to run beside others; None: at any.
+    pub step: Option<f64>,
     /// What requests are to meet.
     pub targets: Targets,
     /// Requests pass a gate with these settings before we decide; without, they are let through.
@@ -73,11 +75,11 @@ impl<'a> Run<'a> {
     /// `policy` on `requests` from the first second on, on engines as they are usual.
     #[must_use]
     pub fn new(fleet: &'a Fleet, requests: &'a [Request], policy: Policy, seed: u64) -> Self {
-        let (warm_up, first_bytes, kv_shown, change) = (0.0, true, true, None);
+        let (warm_up, first_bytes, kv_shown, change, step) = (0.0, true, true, None, None);
         let targets = Targets::of(fleet.policy());
         let pickers = Pickers::ONE;
         let gate = None;
-        Self { fleet, requests, policy, seed, pickers, warm_up, first_bytes, kv_shown, change, targets, gate }
+        Self { fleet, requests, policy, seed, pickers, warm_up, first_bytes, kv_shown, change, step, targets, gate }
     }
 }
 
@@ -120,7 +122,12 @@ pub fn run(run: &Run<'_>) -> Report {
         Policy::Known => Some(None),
         _ => None,
     };
-    let engines: Vec<Engine> = run.fleet.speeds().iter().map(|speeds| Engine::new(*speeds)).collect();
+    let speeds = run.fleet.speeds();
+    // Their steps are not at the same moments.
+    let engine = |(index, own): (usize, &Speeds)| {
+        Engine::new(*own).stepped(run.step, index as f64 / speeds.len() as f64)
+    };
+    let engines: Vec<Engine> = speeds.iter().enumerate().map(engine).collect();
     let pools = seeds.map_or_else(Vec::new, |seeds| {
         (0..run.pickers.count.max(1)).map(|_| run.fleet.pools(seeds, epoch)).collect::<Vec<_>>()
     });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::time::Instant;
 
-use super::Slot;
+use super::{Fewer, Slot};
 use crate::accelerator::Look;
 use crate::pool::load::Packed;
 use crate::pool::reading::{Adapters, Reading};
@@ -30,7 +30,7 @@ impl Slot {
             };
             calibration.totals(look, &reading.totals, at);
         }
-        if let Some((running, calibration)) = self.learn_slots(before, next).zip(calibration.as_ref()) {
+        if let Some((running, calibration)) = self.learn_slots(before, next, at).zip(calibration.as_ref()) {
             calibration.batch(running);
         }
         self.load.store(next.0, Relaxed);
@@ -50,18 +50,25 @@ impl Slot {
         self.scraped_at.store(self.micros(at), Release);
     }
 
-    /// Requests waited at two scrapes in a row: the server runs no more than it does. More of them running without
-    /// anyone waiting proves the opposite.
-    fn learn_slots(&self, before: Packed, next: Packed) -> Option<u32> {
+    /// Requests waited at two scrapes in a row: the server runs no more than it does, or those that wait begin with its
+    /// next step. So fewer than are known to run have to be seen [for a while](Fewer). More of them prove the opposite.
+    fn learn_slots(&self, before: Packed, next: Packed, at: Instant) -> Option<u32> {
         let known = self.learned_slots.load(Relaxed);
         let running = next.running().unwrap_or(0);
         let waits = |packed: Packed| packed.waiting().is_some_and(|waiting| waiting > 0);
         let full = waits(before) && waits(next) && running > 0;
-        let more = known > 0 && running > known;
-        if full || more {
+        let learned = match running >= known {
+            true => {
+                self.fewer.lock().take();
+                (full || (known > 0 && running > known)).then_some(running)
+            }
+            false if full => Fewer::seen(&mut self.fewer.lock(), running, at),
+            false => None,
+        };
+        if let Some(running) = learned {
             self.learned_slots.store(running, Relaxed);
         }
-        (full || more).then_some(running)
+        learned
     }
 
     /// The endpoint reports a model with this [`Adapters::hash`] of its name.
@@ -93,6 +100,7 @@ impl Slot {
         for counter in [&self.scrape_failures, &self.errors, &self.learned_slots] {
             counter.store(0, Relaxed);
         }
+        self.fewer.lock().take();
         self.kv_tokens.store(0, Relaxed);
         self.kv_largest.store(0, Relaxed);
         self.kv_block.store(0, Relaxed);
