@@ -184,6 +184,7 @@ pub(super) struct Stock {
     snapshot: Arc<Snapshot>,
     free: Vec<Free>,
     total: u32,
+    limit: u32,
     fullness: Option<Fullness>,
 }
 
@@ -196,6 +197,7 @@ impl Stock {
         self.free.clear();
         self.free.extend((0..snapshot.endpoints.len()).map(look));
         self.total = self.free.iter().filter(|free| free.tokens > 0.0).map(|free| free.requests).sum();
+        self.limit = self.free.iter().fold(0, |sum, free| sum.saturating_add(free.limit));
         self.snapshot = snapshot;
         self.fullness = Some(*fullness);
         seen.state()
@@ -208,7 +210,7 @@ impl Stock {
 
     /// Requests that the pool takes in all.
     pub(super) fn limit(&self) -> u32 {
-        self.free.iter().map(|free| free.limit).sum()
+        self.limit
     }
 
     /// Further requests that fit.
@@ -218,12 +220,11 @@ impl Stock {
 
     /// Share of what the pool takes that is taken, 0 to 1.
     pub(super) fn saturation(&self) -> f64 {
-        let limit: u64 = self.free.iter().map(|free| u64::from(free.limit)).sum();
-        if limit == 0 { 1.0 } else { 1.0 - f64::from(self.total) / limit as f64 }
+        if self.limit == 0 { 1.0 } else { 1.0 - f64::from(self.total) / f64::from(self.limit) }
     }
 
     /// Takes one request's place at the emptiest endpoint that has room for it.
-    pub(super) fn reserve(&mut self, wanted: u32, among: &Among<'_>, short: bool) -> Reserved {
+    pub(super) fn reserve(&mut self, wanted: u32, among: &Among<'_>) -> Reserved {
         let Some(fullness) = self.fullness else { return Reserved::No };
         let (mut best, mut eligible, mut others) = (None, false, false);
         for (index, (free, endpoint)) in self.free.iter().zip(&self.snapshot.endpoints).enumerate() {
@@ -235,7 +236,7 @@ impl Stock {
                 continue;
             }
             eligible = true;
-            if free.fits(tokens(wanted, endpoint, &fullness)) && (!short || free.requests > fullness.queue || free.limit <= fullness.queue + 1) {
+            if free.fits(tokens(wanted, endpoint, &fullness)) {
                 best = best.max(Some((free.requests, index)));
             }
         }

@@ -1,4 +1,5 @@
-//! Whether one more waiting request may go: bounds on requests in flight, and what is free at the endpoints.
+//! Whether one more waiting request may go: bounds on requests in flight, what is free at the endpoints, and the pace of
+//! lower priorities.
 
 use std::time::Instant;
 
@@ -25,11 +26,11 @@ pub(super) fn over(limits: &Limits, in_flight: usize) -> Shed {
 /// What the queue gives places of.
 pub(super) struct Door<'a> {
     pub(super) stock: &'a mut Stock,
+    pub(super) pace: &'a mut Pace,
     pub(super) open: bool,
     pub(super) pending: u32,
     pub(super) in_flight: usize,
     pub(super) limits: Limits,
-    pub(super) pace: &'a mut Pace,
     pub(super) now: Instant,
 }
 
@@ -38,19 +39,17 @@ impl Room for Door<'_> {
         if self.in_flight >= bound(&self.limits, waiter.priority) {
             return Taken::Full;
         }
-        if !self.open && !self.pace.lets(waiter.priority, self.now) {
-            return Taken::Full;
-        }
-        let short = self.pace.is_paced(waiter.priority, self.now);
         let reserved = match self.open {
             true => Reserved::Yes,
-            false if self.stock.total() > self.pending => self.stock.reserve(waiter.tokens, &waiter.among(), short),
-            false => Reserved::No,
+            false if self.stock.total() <= self.pending => Reserved::No,
+            // What is free is left to those above it.
+            false if self.pace.holds(waiter.priority, self.now) => Reserved::No,
+            false => self.stock.reserve(waiter.tokens, &waiter.among()),
         };
         match reserved {
             Reserved::Yes => {
                 self.in_flight += 1;
-                self.pace.goes(self.now);
+                self.pace.goes(waiter.priority, self.now);
                 Taken::Yes
             }
             Reserved::Elsewhere => Taken::Elsewhere,

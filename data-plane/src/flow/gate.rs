@@ -22,9 +22,10 @@ use tokio::sync::{Notify, oneshot};
 use super::capacity::{self, BLIND, State, Stock, Wanted};
 use super::door::{Door, bound, over};
 use super::eviction::{Claim, Evictable};
-use super::pace::{Pace, Residence};
+use super::pace::Pace;
 use super::queue::{Due, Key, Left, Queue};
 use super::request::{Admission, Request};
+use super::residence::Residence;
 use super::settings::{Eviction, Settings};
 use super::shed::Shed;
 use super::ticket::Ticket;
@@ -59,8 +60,8 @@ pub(super) struct Inner {
     /// Guards those that may have to end; taken after `line` where both are.
     pub(super) evictable: Mutex<Evictable<oneshot::Sender<Shed>>>,
     bell: Arc<Notify>,
-    pub(super) metrics: FlowMetrics,
     pub(super) residence: Residence,
+    pub(super) metrics: FlowMetrics,
 }
 
 /// The settings of a snapshot. The snapshot itself is not kept alive.
@@ -89,7 +90,12 @@ struct Answers {
 impl Gate {
     /// A gate with nobody inside. `bell` is rung when a request begins to wait: see [`Gate::tick`].
     pub fn new(pool: Arc<Pool>, base: Settings, bell: Arc<Notify>, metrics: FlowMetrics) -> Self {
-        let line = Line { queue: Queue::new(base.bounds), stock: Stock::default(), granted: Vec::new(), pace: Pace::default() };
+        let line = Line {
+            queue: Queue::new(base.bounds),
+            stock: Stock::default(),
+            granted: Vec::new(),
+            pace: Pace::default(),
+        };
         Self(Arc::new(Inner {
             pool,
             base,
@@ -103,8 +109,8 @@ impl Gate {
             line: Mutex::new(line),
             evictable: Mutex::default(),
             bell,
-            metrics,
             residence: Residence::default(),
+            metrics,
         }))
     }
 
@@ -311,8 +317,8 @@ impl Inner {
         if state != State::Empty {
             let pending = self.pending.load(Relaxed);
             let in_flight = self.in_flight.load(Relaxed);
-            pace.set(stock.limit(), self.residence.seconds());
-            let mut door = Door { stock, open, pending, in_flight, limits: settings.limits, pace, now };
+            pace.set(stock.limit(), stock.total().saturating_sub(pending), self.residence.seconds());
+            let mut door = Door { stock, pace, open, pending, in_flight, limits: settings.limits, now };
             queue.dispatch(now, &mut door, granted);
         }
         stock.put_away();
@@ -322,7 +328,7 @@ impl Inner {
         }
         self.waiting.store(queue.size().requests, SeqCst);
         if settings.eviction != Eviction::Off && state != State::Empty {
-            self.evict(queue, now, answers);
+            self.evict(queue, pace.lacking(), now, answers);
         }
     }
 
@@ -331,10 +337,11 @@ impl Inner {
         self.current.load().settings.eviction
     }
 
-    /// Tells requests in flight to end for those that wait in `queue`, as far as they are more important.
-    fn evict(&self, queue: &Queue<Reply>, now: Instant, answers: &mut Answers) {
+    /// Tells requests in flight to end for those that wait in `queue`, as far as they are more important and of `least`
+    /// priority.
+    fn evict(&self, queue: &Queue<Reply>, least: i32, now: Instant, answers: &mut Answers) {
         let Some(first) = queue.first() else { return };
-        let requests = queue.sizes().filter(|(p, _)| *p >= 0).map(|(_, size)| size.requests).sum();
+        let requests = queue.sizes().filter(|(p, _)| *p >= least.max(0)).map(|(_, size)| size.requests).sum();
         let claim = Claim { priority: first.priority, requests };
         let snapshot = self.pool.peek();
         let of_use = |endpoint| {

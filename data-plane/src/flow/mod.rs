@@ -34,6 +34,7 @@ pub mod quantity;
 pub mod queue;
 mod rate;
 mod request;
+mod residence;
 mod settings;
 mod shed;
 mod ticket;

@@ -20,6 +20,7 @@ use super::shed::Shed;
 pub struct Ticket {
     gate: Arc<Inner>,
     placed: bool,
+    /// When it was admitted.
     since: Instant,
     /// Its place among those that may have to end, and how it is told.
     evictable: Option<(Place, Option<oneshot::Receiver<Shed>>)>,
@@ -28,7 +29,7 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// For a request that [`Inner::enter`] counted.
+    /// For a request that [`Inner::enter`] counted, at `since`.
     pub(super) fn entered(gate: &Arc<Inner>, since: Instant) -> Self {
         Self { gate: Arc::clone(gate), placed: false, since, evictable: None, ended: None }
     }
@@ -91,14 +92,18 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
+        let ran = self.placed;
         self.placed();
         self.stays();
-        let among = self.gate.in_flight.fetch_sub(1, Relaxed);
-        self.gate.residence.ended(self.now().saturating_duration_since(self.since), among);
+        let in_flight = self.gate.in_flight.fetch_sub(1, Relaxed);
+        let now = self.now();
+        if ran {
+            self.gate.residence.ended(now.saturating_duration_since(self.since), in_flight);
+        }
         // Beside the fence of who begins to wait: one of the two sees the other.
         fence(SeqCst);
         if self.gate.waiting.load(Relaxed) > 0 {
-            self.gate.dispatch(self.now());
+            self.gate.dispatch(now);
         }
     }
 }

@@ -79,7 +79,20 @@ impl<'a> Run<'a> {
         let targets = Targets::of(fleet.policy());
         let pickers = Pickers::ONE;
         let gate = None;
-        Self { fleet, requests, policy, seed, pickers, warm_up, first_bytes, kv_shown, change, step, targets, gate }
+        Self {
+            fleet,
+            requests,
+            policy,
+            seed,
+            pickers,
+            warm_up,
+            first_bytes,
+            kv_shown,
+            change,
+            step,
+            targets,
+            gate,
+        }
     }
 }
 

@@ -142,35 +142,61 @@ mod tests {
         let over = [CRITICAL, STANDARD, SHEDDABLE];
         let under = [(100, 0.2, EVEN), (0, 0.3, EVEN), (-100, 0.4, EVEN)];
         type Length = fn(f64, &mut fastrand::Rng) -> u32;
-        let shapes: [(&str, Length, &[Class], Option<f64>, usize); 9] = [
+        let shapes: [(&str, Length, &[Class], Option<f64>, usize); 10] = [
             ("equal", eq, &over, None, SLOTS),
             ("exponential", exp, &over, None, SLOTS),
             ("two", two, &over, None, SLOTS),
             ("under", eq, &under, None, SLOTS),
             ("doubles", doubles, &over, None, SLOTS),
             ("halves", halves, &over, None, SLOTS),
-            ("stepped", eq, &over, Some(ITL), SLOTS),
-            ("stepexp", exp, &over, Some(ITL), SLOTS),
+            ("stepped", eq, &over, Some(0.047), SLOTS),
+            ("stepexp", exp, &over, Some(0.047), SLOTS),
             ("small", eq, &over, None, 8),
+            ("tiny", eq, &over, None, 3),
         ];
         for (name, length, classes, step, slots) in shapes {
-            if only.as_ref().is_some_and(|only| !only.split(',').any(|o| o == name)) { continue; }
+            if only.as_ref().is_some_and(|only| !only.split(',').any(|o| o == name)) {
+                continue;
+            }
             let mut sum = [0.0; 9];
-            let seeds: Vec<u64> = std::env::var("SEEDS").unwrap_or("3".into()).split(',').map(|s| s.parse().unwrap()).collect();
+            let seeds: Vec<u64> =
+                std::env::var("SEEDS").unwrap_or("3".into()).split(',').map(|s| s.parse().unwrap()).collect();
             for seed in &seeds {
                 let alone = play_as(length, &classes[..1], *seed, step, slots);
                 let loaded = play_as(length, classes, *seed, step, slots);
                 let (a, l) = (&alone.bands[&100].total, &loaded.bands[&100].total);
                 let low = |p: i32| loaded.bands.get(&p).map_or(0.0, |b| b.total.p99);
-                let all = [l.p50/a.p50, l.p90/a.p90, l.p99/a.p99, index(&loaded), loaded.ended as f64 / (CAPACITY*slots as f64/SLOTS as f64*MEASURED), low(0), low(-100), loaded.bands[&100].refused as f64, loaded.bands.get(&0).map_or(0.0, |b| b.answered.values().sum::<usize>() as f64)];
-                for (s, v) in sum.iter_mut().zip(all) { *s += v / seeds.len() as f64; }
+                let all = [
+                    l.p50 / a.p50,
+                    l.p90 / a.p90,
+                    l.p99 / a.p99,
+                    index(&loaded),
+                    loaded.ended as f64 / (CAPACITY * slots as f64 / SLOTS as f64 * MEASURED),
+                    low(0),
+                    low(-100),
+                    loaded.bands[&100].refused as f64,
+                    loaded.bands.get(&0).map_or(0.0, |b| b.answered.values().sum::<usize>() as f64),
+                ];
+                for (s, v) in sum.iter_mut().zip(all) {
+                    *s += v / seeds.len() as f64;
+                }
             }
-            println!("{name:12} p50 {:.3} p90 {:.3} p99 {:.3} jain {:.3} answers {:.3} std99 {:.2} shed99 {:.2} critref {} std {}", sum[0], sum[1], sum[2], sum[3], sum[4], sum[5], sum[6], sum[7], sum[8]);
+            println!(
+                "{name:12} p50 {:.3} p90 {:.3} p99 {:.3} jain {:.3} answers {:.3} std99 {:.2} shed99 {:.2} critref {} std {}",
+                sum[0], sum[1], sum[2], sum[3], sum[4], sum[5], sum[6], sum[7], sum[8]
+            );
         }
     }
 
-    fn play_as(length: fn(f64, &mut fastrand::Rng) -> u32, classes: &[Class], seed: u64, step: Option<f64>, slots: usize) -> Report {
-        let speeds = Speeds { overhead: 0.001, prefill: 0.000_01, itl: ITL, itl_per_request: 0.0, slots, kv: 400_000 };
+    fn play_as(
+        length: fn(f64, &mut fastrand::Rng) -> u32,
+        classes: &[Class],
+        seed: u64,
+        step: Option<f64>,
+        slots: usize,
+    ) -> Report {
+        let speeds =
+            Speeds { overhead: 0.001, prefill: 0.000_01, itl: ITL, itl_per_request: 0.0, slots, kv: 400_000 };
         let fleet = Fleet::of(&[("", speeds); PODS], &[]);
         let mut requests = requests(classes, seed);
         let mut rng = fastrand::Rng::with_seed(seed + 77);
@@ -178,7 +204,9 @@ mod tests {
             let keep = slots as f64 / SLOTS as f64;
             requests.retain(|_| rng.f64() < keep);
         }
-        for request in &mut requests { request.answer.tokens = length(request.at, &mut rng); }
+        for request in &mut requests {
+            request.answer.tokens = length(request.at, &mut rng);
+        }
         let settings = Settings {
             fullness: Fullness { queue: 1, ..Settings::default().fullness },
             bounds: Bounds { total: Size { requests: 128, bytes: usize::MAX }, ..Settings::default().bounds },
