@@ -15,6 +15,7 @@ use crate::picker::{Ask, SubsetEntry, pick};
 use crate::pool::{Pools, Reading};
 
 mod eviction;
+mod pace;
 mod places;
 mod signals;
 mod waiters;

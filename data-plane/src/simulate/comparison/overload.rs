@@ -37,8 +37,8 @@ pub(super) fn lines() -> Vec<Line> {
     let fleet = fleet();
     let [mut critical, mut jain, mut goodput] = [Mean::default(); 3];
     for seed in 1..=SEEDS {
-        let alone = play(&fleet, &[CRITICAL], seed);
-        let loaded = play(&fleet, &[CRITICAL, STANDARD, SHEDDABLE], seed);
+        let alone = play(&fleet, &requests(&[CRITICAL], seed), None, seed);
+        let loaded = play(&fleet, &requests(&[CRITICAL, STANDARD, SHEDDABLE], seed), None, seed);
         let p99 = |report: &Report| report.bands[&CRITICAL.0].total.p99;
         critical.add(p99(&loaded) / p99(&alone));
         jain.add(index(&loaded));
@@ -83,15 +83,14 @@ fn fleet() -> Fleet {
     Fleet::of(&[("", speeds); PODS], &[])
 }
 
-fn play(fleet: &Fleet, classes: &[Class], seed: u64) -> Report {
-    let requests = requests(classes, seed);
+fn play(fleet: &Fleet, requests: &[Request], step: Option<f64>, seed: u64) -> Report {
     let settings = Settings {
         fullness: Fullness { queue: 1, ..Settings::default().fullness },
         bounds: Bounds { total: Size { requests: 128, bytes: usize::MAX }, ..Settings::default().bounds },
         ..Settings::default()
     };
-    let usual = Run::new(fleet, &requests, Policy::Ours(Seeds::Table), seed);
-    run(&Run { gate: Some(settings), warm_up: SETTLING, ..usual })
+    let usual = Run::new(fleet, requests, Policy::Ours(Seeds::Table), seed);
+    run(&Run { gate: Some(settings), warm_up: SETTLING, step, ..usual })
 }
 
 /// Requests of all tenants of these classes, as Poisson processes, by time.
@@ -131,101 +130,77 @@ fn index(report: &Report) -> f64 {
 mod tests {
     use super::*;
 
-    #[test]
-    fn sweep() {
-        let only = std::env::var("ONLY").ok();
-        let eq = |_: f64, _: &mut fastrand::Rng| TOKENS;
-        let exp = |_: f64, rng: &mut fastrand::Rng| (-(1.0 - rng.f64()).ln() * 40.0).ceil().max(2.0) as u32;
-        let two = |_: f64, rng: &mut fastrand::Rng| if rng.bool() { 16 } else { 64 };
-        let doubles = |at: f64, _: &mut fastrand::Rng| if at < 30.0 { 20 } else { 40 };
-        let halves = |at: f64, _: &mut fastrand::Rng| if at < 30.0 { 40 } else { 20 };
-        let over = [CRITICAL, STANDARD, SHEDDABLE];
-        let under = [(100, 0.2, EVEN), (0, 0.3, EVEN), (-100, 0.4, EVEN)];
-        type Length = fn(f64, &mut fastrand::Rng) -> u32;
-        let shapes: [(&str, Length, &[Class], Option<f64>, usize); 10] = [
-            ("equal", eq, &over, None, SLOTS),
-            ("exponential", exp, &over, None, SLOTS),
-            ("two", two, &over, None, SLOTS),
-            ("under", eq, &under, None, SLOTS),
-            ("doubles", doubles, &over, None, SLOTS),
-            ("halves", halves, &over, None, SLOTS),
-            ("stepped", eq, &over, Some(0.047), SLOTS),
-            ("stepexp", exp, &over, Some(0.047), SLOTS),
-            ("small", eq, &over, None, 8),
-            ("tiny", eq, &over, None, 3),
-        ];
-        for (name, length, classes, step, slots) in shapes {
-            if only.as_ref().is_some_and(|only| !only.split(',').any(|o| o == name)) {
-                continue;
-            }
-            let mut sum = [0.0; 9];
-            let seeds: Vec<u64> =
-                std::env::var("SEEDS").unwrap_or("3".into()).split(',').map(|s| s.parse().unwrap()).collect();
-            for seed in &seeds {
-                let alone = play_as(length, &classes[..1], *seed, step, slots);
-                let loaded = play_as(length, classes, *seed, step, slots);
-                let (a, l) = (&alone.bands[&100].total, &loaded.bands[&100].total);
-                let low = |p: i32| loaded.bands.get(&p).map_or(0.0, |b| b.total.p99);
-                let all = [
-                    l.p50 / a.p50,
-                    l.p90 / a.p90,
-                    l.p99 / a.p99,
-                    index(&loaded),
-                    loaded.ended as f64 / (CAPACITY * slots as f64 / SLOTS as f64 * MEASURED),
-                    low(0),
-                    low(-100),
-                    loaded.bands[&100].refused as f64,
-                    loaded.bands.get(&0).map_or(0.0, |b| b.answered.values().sum::<usize>() as f64),
-                ];
-                for (s, v) in sum.iter_mut().zip(all) {
-                    *s += v / seeds.len() as f64;
-                }
-            }
-            println!(
-                "{name:12} p50 {:.3} p90 {:.3} p99 {:.3} jain {:.3} answers {:.3} std99 {:.2} shed99 {:.2} critref {} std {}",
-                sum[0], sum[1], sum[2], sum[3], sum[4], sum[5], sum[6], sum[7], sum[8]
-            );
-        }
+    /// Tokens of an answer that is asked for at this second.
+    type Lengths = fn(f64, &mut fastrand::Rng) -> u32;
+
+    /// How requests and engines are.
+    struct Shape {
+        lengths: Lengths,
+        classes: [Class; 3],
+        /// Seconds of an engine's step, where requests wait for one.
+        step: Option<f64>,
     }
 
-    fn play_as(
-        length: fn(f64, &mut fastrand::Rng) -> u32,
-        classes: &[Class],
-        seed: u64,
-        step: Option<f64>,
-        slots: usize,
-    ) -> Report {
-        let speeds =
-            Speeds { overhead: 0.001, prefill: 0.000_01, itl: ITL, itl_per_request: 0.0, slots, kv: 400_000 };
-        let fleet = Fleet::of(&[("", speeds); PODS], &[]);
-        let mut requests = requests(classes, seed);
-        let mut rng = fastrand::Rng::with_seed(seed + 77);
-        if slots != SLOTS {
-            let keep = slots as f64 / SLOTS as f64;
-            requests.retain(|_| rng.f64() < keep);
-        }
-        for request in &mut requests {
-            request.answer.tokens = length(request.at, &mut rng);
-        }
-        let settings = Settings {
-            fullness: Fullness { queue: 1, ..Settings::default().fullness },
-            bounds: Bounds { total: Size { requests: 128, bytes: usize::MAX }, ..Settings::default().bounds },
-            ..Settings::default()
+    const OVERLOAD: Shape =
+        Shape { lengths: |_, _| TOKENS, classes: [CRITICAL, STANDARD, SHEDDABLE], step: None };
+
+    /// What critical requests take under load over alone, Jain's index of standard, and answers over what the endpoints can do
+    /// (of answers of the usual length).
+    fn figures(shape: &Shape, seed: u64) -> ([f64; 3], f64, f64) {
+        let play = |classes: &[Class]| {
+            let mut rng = fastrand::Rng::with_seed(!seed);
+            let mut requests = requests(classes, seed);
+            requests
+                .iter_mut()
+                .for_each(|request| request.answer.tokens = (shape.lengths)(request.at, &mut rng));
+            play(&fleet(), &requests, shape.step, seed)
         };
-        let usual = Run::new(&fleet, &requests, Policy::Ours(Seeds::Table), seed);
-        run(&Run { gate: Some(settings), warm_up: SETTLING, step, ..usual })
+        let (alone, loaded) = (play(&shape.classes[..1]), play(&shape.classes));
+        let (before, critical) = (&alone.bands[&CRITICAL.0], &loaded.bands[&CRITICAL.0]);
+        assert_eq!((before.refused, critical.refused), (0, 0));
+        let answers = loaded.ended as f64 / (CAPACITY * MEASURED);
+        (critical.total.over(&before.total), index(&loaded), answers)
     }
 
     #[test]
     fn critical_requests_hardly_wait_and_little_is_lost() {
-        let alone = play(&fleet(), &[CRITICAL], 3);
-        let loaded = play(&fleet(), &[CRITICAL, STANDARD, SHEDDABLE], 3);
-        let (before, critical) = (&alone.bands[&CRITICAL.0], &loaded.bands[&CRITICAL.0]);
-        // Lower priorities fill the last places, and wait in engines too: the last percent waits behind them.
-        assert!(critical.total.p90 < before.total.p90 * 1.8, "{critical:?} beside {before:?}");
-        assert!(critical.total.p99 < before.total.p99 * 2.0, "{critical:?} beside {before:?}");
-        assert_eq!((before.refused, critical.refused), (0, 0));
-        assert!(index(&loaded) > 0.95, "{:?}", loaded.bands[&STANDARD.0]);
-        assert!(loaded.ended as f64 > CAPACITY * MEASURED * 0.95, "{loaded:?}");
+        let (ratios, jain, answers) = figures(&OVERLOAD, 3);
+        assert!(ratios[1] < 1.08 && ratios[2] < 1.13, "{ratios:?}");
+        assert!(jain > 0.95 && answers > 0.98, "{jain} {answers}");
+    }
+
+    /// Without a pace: 1.27, 1.64 and 1.72 for answers of one length, 1.36 at the 99th percentile with steps.
+    #[test]
+    fn nor_do_they_with_other_lengths_and_engines() {
+        fn exponential(_: f64, rng: &mut fastrand::Rng) -> u32 {
+            (-(1.0 - rng.f64()).ln() * f64::from(TOKENS)).ceil().max(2.0) as u32
+        }
+        let below = [(100, 0.2, EVEN), (0, 0.3, EVEN), (-100, 0.4, EVEN)];
+        let shapes = [
+            ("exponential", Shape { lengths: exponential, ..OVERLOAD }, [1.15, 1.10, 1.05], 0.93),
+            (
+                "two lengths",
+                Shape { lengths: |_, rng| if rng.bool() { 16 } else { 64 }, ..OVERLOAD },
+                [1.9, 1.06, 1.10],
+                0.98,
+            ),
+            (
+                "half as long, then twice",
+                Shape { lengths: |at, _| if at < 30.0 { 20 } else { 40 }, ..OVERLOAD },
+                [1.02, 1.10, 1.35],
+                1.30,
+            ),
+            ("in steps", Shape { step: Some(0.047), ..OVERLOAD }, [1.05, 1.08, 1.13], 0.97),
+            ("below what they can do", Shape { classes: below, ..OVERLOAD }, [1.01, 1.02, 1.10], 0.87),
+        ];
+        std::thread::scope(|scope| {
+            for (name, shape, most, least) in &shapes {
+                scope.spawn(move || {
+                    let (ratios, _, answers) = figures(shape, 2);
+                    let near = ratios.iter().zip(most).all(|(ratio, most)| ratio < most);
+                    assert!(near && answers > *least, "{name}: {ratios:?} {answers}");
+                });
+            }
+        });
     }
 }
