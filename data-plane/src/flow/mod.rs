@@ -11,6 +11,11 @@
 //! waited too long is decided by [`queue`], which does no I/O and takes time as an argument. [`Shed`] has the table of
 //! outcomes and answers, [`Settings`] the one of flags and annotations.
 //!
+//! While requests of a higher priority come and wait for places, those below them take what becomes free at an even [`pace`], so
+//! that places become free evenly too: answers of one length that begin together end together, and between two such moments
+//! there is no place for anybody. In virtual time, at five times the load, that takes the 99th percentile of critical requests
+//! from 1.72 to 1.08 of what they take alone (`simulate --comparison`, `overload_critical_p99_ratio`).
+//!
 //! Where a pool says so (`signalbox.dev/eviction`), a request of a priority below 0 that is in flight ends so that one of 0 or
 //! above goes: it is answered 429 (`evicted`) through its own ext_proc stream, Envoy resets its upstream request, and the engine
 //! aborts it. [`eviction`] decides who and when.

@@ -13,7 +13,7 @@
 //! By Little's law a pool that is full lets go as many requests in one residence as it has places. The pace is a little less
 //! where no place is free and more with each one that is ([`LEFT`], [`OPENS`]): it settles where about one place in
 //! thirty-two is free for a moment, and what is estimated wrongly opens it. Without requests of a higher priority, in a pool
-//! of few places, and before the first answer there is no pace.
+//! of few places, where nobody waits, and before the first answer there is no pace. Each picker of a pool has its own.
 
 use std::time::{Duration, Instant};
 
