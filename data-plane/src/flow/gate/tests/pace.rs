@@ -4,8 +4,10 @@ use super::*;
 
 const PLACES: usize = 16;
 
+type Waits = Vec<JoinHandle<Result<Ticket, Shed>>>;
+
 /// A pool whose requests of priority 0 are all `PLACES` in flight for 900 ms, and as many behind them.
-fn full() -> (Run, Vec<Placed>, Vec<JoinHandle<Result<Ticket, Shed>>>) {
+fn full() -> (Run, Vec<Placed>, Waits) {
     let run = Run::new(8, BASE(), &[]);
     let held = (0..PLACES).map(|_| run.run(&of(0))).collect();
     let waiting = (0..PLACES).map(|_| run.wait(&of(0))).collect();
