@@ -63,9 +63,9 @@ pub struct Engine {
     pub name: &'static str,
     /// Where its metrics are.
     pub path: &'static str,
-    /// Serves only the series asked for with `name[]`, as the Python Prometheus client does: rendering a whole page
+    /// Where it serves only the series asked for with `name[]`, as the Python Prometheus client does: rendering a whole page
     /// takes a model server's API process milliseconds.
-    pub narrows: bool,
+    pub narrow: Option<&'static str>,
     pub(super) series: &'static [Series],
 }
 
@@ -86,13 +86,14 @@ const fn realtime(mode: &'static str, counter: Counter) -> Series {
 }
 
 /// `gpu_cache_usage_perc` is the name of `kv_cache_usage_perc` before vLLM 0.10; servers that show both show the same.
+/// At `/metrics` another handler answers first, which does not narrow; what follows it is the Python client's.
 /// Prompts count with their first token. Hits of the prefix cache count earlier, when a request is scheduled, and leave out
 /// what other instances sent; `prompt_tokens_cached` has all of them at the right time, and stands for them where it is
 /// shown (0.20 does, 0.11 does not).
 static VLLM: Engine = Engine {
     name: "vllm",
     path: "/metrics",
-    narrows: true,
+    narrow: Some("/metrics/"),
     series: &[
         series("vllm:num_requests_waiting", Signal::Waiting),
         series("vllm:num_requests_running", Signal::Running),
@@ -129,7 +130,7 @@ static VLLM: Engine = Engine {
 static SGLANG: Engine = Engine {
     name: "sglang",
     path: "/metrics",
-    narrows: false,
+    narrow: None,
     series: &[
         series("sglang:num_queue_reqs", Signal::Waiting),
         series("sglang:num_running_reqs", Signal::Running),
@@ -157,7 +158,7 @@ static SGLANG: Engine = Engine {
 static TRTLLM: Engine = Engine {
     name: "trtllm-serve",
     path: "/prometheus/metrics",
-    narrows: false,
+    narrow: None,
     series: &[
         series("trtllm_num_requests_waiting", Signal::Waiting),
         series("trtllm_num_requests_running", Signal::Running),
@@ -174,7 +175,7 @@ static TRTLLM: Engine = Engine {
 static TRITON_TRTLLM: Engine = Engine {
     name: "triton-tensorrt-llm",
     path: "/metrics",
-    narrows: false,
+    narrow: None,
     series: &[
         labelled("nv_trt_llm_request_metrics", "request_type", "waiting", Signal::Waiting),
         labelled("nv_trt_llm_request_metrics", "request_type", "scheduled", Signal::Running),
@@ -188,7 +189,7 @@ static TRITON_TRTLLM: Engine = Engine {
 static TRITON: Engine = Engine {
     name: "triton",
     path: "/metrics",
-    narrows: false,
+    narrow: None,
     series: &[series("nv_inference_pending_request_count", Signal::Waiting)],
 };
 
