@@ -69,7 +69,7 @@ impl Window {
         let alone = self.prompts.look(before, look, &added);
         Seen {
             backlog: self.backlog.look(before, look, &added, now),
-            first_token: alone.then(|| first_token(before, look, &added)).flatten(),
+            first_token: alone.and_then(|tokens| first_token(before, look, &added, tokens)),
             pace: self.pace(before, look, &added, now),
             output: added.output.filter(|output| output.count > 0.0).map(|o| (o.sum / o.count, o.count)),
         }
@@ -125,16 +125,19 @@ struct Prompts {
     open: f64,
     /// There were several since there was none.
     several: bool,
+    /// Tokens computed since there was none: engines that count them by chunk do so before the first token.
+    tokens: f64,
 }
 
 impl Prompts {
-    /// Whether the first token since the last look was that of a prompt that no other was computed beside or before.
-    fn look(&mut self, before: Look, look: Look, added: &Totals) -> bool {
+    /// Tokens of the prompt whose first token came since the last look, when no other was computed beside or before.
+    fn look(&mut self, before: Look, look: Look, added: &Totals) -> Option<f64> {
         let sent = f64::from(look.sent.wrapping_sub(before.sent));
         let first = added.first_token.map_or(0.0, |first| first.count);
         let open = self.open + sent;
         self.several |= open > 1.0;
-        let alone = open == 1.0 && first == 1.0 && !self.several;
+        self.tokens += added.prompt_tokens.unwrap_or(0.0) - added.cached_tokens.unwrap_or(0.0);
+        let alone = (open == 1.0 && first == 1.0 && !self.several).then_some(self.tokens);
         // Requests that were refused or given up have no first token.
         self.open = (open - first).clamp(0.0, look.own.into());
         if self.open <= 0.0 {
@@ -144,10 +147,9 @@ impl Prompts {
     }
 }
 
-/// One prompt that waited for no slot.
-fn first_token(before: Look, look: Look, added: &Totals) -> Option<(f64, f64, f64)> {
+/// One prompt that waited for no slot. None of an engine that tells no prompt tokens: some are always computed.
+fn first_token(before: Look, look: Look, added: &Totals, tokens: f64) -> Option<(f64, f64, f64)> {
     let first = added.first_token.filter(|first| first.count == 1.0)?;
-    let tokens = added.prompt_tokens? - added.cached_tokens.unwrap_or(0.0);
     let idle = before.waiting == Some(0) && look.waiting == Some(0);
-    (idle && before.foreign == 0 && tokens >= 0.0).then_some((tokens, first.sum, FIRST_TOKEN_WEIGHT))
+    (idle && before.foreign == 0 && tokens > 0.0).then_some((tokens, first.sum, FIRST_TOKEN_WEIGHT))
 }

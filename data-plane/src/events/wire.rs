@@ -5,8 +5,9 @@
 //! {ts, events, data_parallel_rank}                group_idx, kind, …]   ["BlockRemoved", hashes, medium, group_idx, …]
 //!                               ["AllBlocksCleared"]                    {"type": "BlockStored", "block_hashes": …}
 //! ```
-//! Versions of vLLM add fields at the end and leave out trailing ones. Of hybrid models, one group of layers is followed:
-//! the first that attends to the whole prompt.
+//! Versions of vLLM add fields at the end and leave out trailing ones; from 0.33 on (SGLang 0.5.23) events are maps in a list.
+//! Of hybrid models, one group of layers is followed: the first that attends to the whole prompt. Copies that a connector
+//! tells without a group are of it. SGLang's trees for EAGLE are over pairs of tokens, of which the first are the block's.
 
 use std::fmt;
 
@@ -55,7 +56,7 @@ impl Decoder {
                 if told.group.is_some() && whole {
                     self.group = self.group.or(told.group);
                 }
-                if !whole || told.group != self.group {
+                if !whole || told.group.is_some() && told.group != self.group {
                     return None;
                 }
                 let adapter = told.adapter.unwrap_or_default();
@@ -70,10 +71,17 @@ impl Decoder {
                 if nameless.is_some() && extra.is_empty() {
                     extra = vec![extra_of(1, b"adapter"); told.hashes.len()];
                 }
+                // vLLM has the salt among the first block's extra keys, SGLang tells it of every block.
+                if let Some(salt) = told.salt.as_deref().filter(|salt| !salt.is_empty())
+                    && told.parent.is_none()
+                {
+                    extra.resize(extra.len().max(1), 0);
+                    extra[0] = extra_of(extra[0], salt.as_bytes());
+                }
                 Some(Event::Stored(Stored {
                     hashes: hashes(),
                     parent: told.parent.as_ref().map(|hash| hash.0),
-                    tokens: told.tokens,
+                    tokens: told.tokens.0,
                     block_size: told.block_size,
                     extra,
                     adapter,
@@ -101,7 +109,7 @@ struct Fields {
     tag: String,
     hashes: Vec<Hash>,
     parent: Option<Hash>,
-    tokens: Vec<u32>,
+    tokens: Tokens,
     block_size: u32,
     adapter_id: Option<i64>,
     medium: Option<String>,
@@ -109,6 +117,7 @@ struct Fields {
     extra: Option<Vec<Option<Vec<Part>>>>,
     group: Option<u32>,
     kind: Option<String>,
+    salt: Option<String>,
 }
 
 const STORED: &[&str] = &[
@@ -170,6 +179,7 @@ impl Fields {
             "extra_keys" => into(&mut self.extra, values),
             "group_idx" => into(&mut self.group, values),
             "kv_cache_spec_kind" => into(&mut self.kind, values),
+            "cache_salt" => into(&mut self.salt, values),
             _ => Ok(values.next::<IgnoredAny>()?.is_some()),
         }
     }
@@ -256,6 +266,50 @@ impl<'de> Deserialize<'de> for RawBatch {
 
 /// An engine's name of a block: a number, or bytes.
 struct Hash(u64);
+
+/// Token ids; of pairs, the first of each.
+#[derive(Default)]
+struct Tokens(Vec<u32>);
+
+/// One of them.
+struct Token(u32);
+
+struct TokenVisitor;
+
+impl<'de> Visitor<'de> for TokenVisitor {
+    type Value = Token;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a token id")
+    }
+
+    fn visit_u64<E: Error>(self, id: u64) -> Result<Token, E> {
+        u32::try_from(id).map(Token).map_err(E::custom)
+    }
+
+    fn visit_i64<E: Error>(self, id: i64) -> Result<Token, E> {
+        u32::try_from(id).map(Token).map_err(E::custom)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut pair: A) -> Result<Token, A::Error> {
+        let first = pair.next_element()?.ok_or_else(|| A::Error::invalid_length(0, &self))?;
+        while pair.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(first)
+    }
+}
+
+impl<'de> Deserialize<'de> for Token {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TokenVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for Tokens {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let ids: Vec<Token> = Vec::deserialize(deserializer)?;
+        Ok(Self(ids.into_iter().map(|token| token.0).collect()))
+    }
+}
 
 /// Something that a block depends on, as bytes.
 #[derive(Default)]

@@ -16,8 +16,10 @@ pub(super) enum Signal {
     BlockSize,
     /// KV cache blocks; several series add up.
     Blocks,
-    /// Labels hold tokens per block and blocks; those of several ranks add up.
-    CacheInfo { block_size: &'static str, blocks: &'static str },
+    /// Tokens of a rank's KV cache.
+    Tokens,
+    /// Labels hold tokens per block, the blocks of all ranks together, and, where it is told, the tokens of one rank.
+    CacheInfo { block_size: &'static str, blocks: &'static str, tokens: &'static str },
     /// The value is a time, labels hold adapters; the newest series counts.
     Lora,
     /// A counter since the start; several series add up.
@@ -28,7 +30,11 @@ pub(super) enum Signal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Counter {
     PromptTokens,
+    /// Those that were computed, where they are told instead of all.
+    ComputedTokens,
     CachedTokens,
+    /// The same, whatever cache they came from, counted when their prompt is.
+    CachedOfPrompts,
     GeneratedTokens,
     FirstTokenSum,
     FirstTokenCount,
@@ -57,9 +63,9 @@ pub struct Engine {
     pub name: &'static str,
     /// Where its metrics are.
     pub path: &'static str,
-    /// Serves only the series asked for with `name[]`, as the Python Prometheus client does: rendering a whole page
+    /// Where it serves only the series asked for with `name[]`, as the Python Prometheus client does: rendering a whole page
     /// takes a model server's API process milliseconds.
-    pub narrows: bool,
+    pub narrow: Option<&'static str>,
     pub(super) series: &'static [Series],
 }
 
@@ -75,11 +81,19 @@ const fn counted(name: &'static str, counter: Counter) -> Series {
     series(name, Signal::Counted(counter))
 }
 
+const fn realtime(mode: &'static str, counter: Counter) -> Series {
+    labelled("sglang:realtime_tokens_total", "mode", mode, Signal::Counted(counter))
+}
+
 /// `gpu_cache_usage_perc` is the name of `kv_cache_usage_perc` before vLLM 0.10; servers that show both show the same.
+/// At `/metrics` another handler answers first, which does not narrow; what follows it is the Python client's.
+/// Prompts count with their first token. Hits of the prefix cache count earlier, when a request is scheduled, and leave out
+/// what other instances sent; `prompt_tokens_cached` has all of them at the right time, and stands for them where it is
+/// shown (0.20 does, 0.11 does not).
 static VLLM: Engine = Engine {
     name: "vllm",
     path: "/metrics",
-    narrows: true,
+    narrow: Some("/metrics/"),
     series: &[
         series("vllm:num_requests_waiting", Signal::Waiting),
         series("vllm:num_requests_running", Signal::Running),
@@ -87,11 +101,17 @@ static VLLM: Engine = Engine {
         series("vllm:gpu_cache_usage_perc", Signal::KvUsage),
         series(
             "vllm:cache_config_info",
-            Signal::CacheInfo { block_size: "block_size", blocks: "num_gpu_blocks" },
+            Signal::CacheInfo {
+                block_size: "block_size",
+                blocks: "num_gpu_blocks",
+                tokens: "kv_cache_size_tokens",
+            },
         ),
         series("vllm:lora_requests_info", Signal::Lora),
         counted("vllm:prompt_tokens_total", Counter::PromptTokens),
         counted("vllm:prefix_cache_hits_total", Counter::CachedTokens),
+        counted("vllm:external_prefix_cache_hits_total", Counter::CachedTokens),
+        counted("vllm:prompt_tokens_cached_total", Counter::CachedOfPrompts),
         counted("vllm:generation_tokens_total", Counter::GeneratedTokens),
         counted("vllm:time_to_first_token_seconds_sum", Counter::FirstTokenSum),
         counted("vllm:time_to_first_token_seconds_count", Counter::FirstTokenCount),
@@ -104,21 +124,26 @@ static VLLM: Engine = Engine {
     ],
 };
 
+/// Tokens are taken from the schedulers: `prompt_tokens_total` and its like count requests when they end, long after their
+/// first token. Versions without `realtime_tokens_total` (0.4.10) tell none. The size of the cache is told by each rank, and
+/// before that (0.5.9 shows both) by `cache_config_info`, which has no label of the rank.
 static SGLANG: Engine = Engine {
     name: "sglang",
     path: "/metrics",
-    narrows: false,
+    narrow: None,
     series: &[
         series("sglang:num_queue_reqs", Signal::Waiting),
         series("sglang:num_running_reqs", Signal::Running),
         series("sglang:token_usage", Signal::KvUsage),
         series(
             "sglang:cache_config_info",
-            Signal::CacheInfo { block_size: "page_size", blocks: "num_pages" },
+            Signal::CacheInfo { block_size: "page_size", blocks: "num_pages", tokens: "" },
         ),
-        counted("sglang:prompt_tokens_total", Counter::PromptTokens),
-        counted("sglang:cached_tokens_total", Counter::CachedTokens),
-        counted("sglang:generation_tokens_total", Counter::GeneratedTokens),
+        series("sglang:max_total_num_tokens", Signal::Tokens),
+        series("sglang:page_size", Signal::BlockSize),
+        realtime("prefill_compute", Counter::ComputedTokens),
+        realtime("prefill_cache", Counter::CachedTokens),
+        realtime("decode", Counter::GeneratedTokens),
         counted("sglang:time_to_first_token_seconds_sum", Counter::FirstTokenSum),
         counted("sglang:time_to_first_token_seconds_count", Counter::FirstTokenCount),
         counted("sglang:inter_token_latency_seconds_sum", Counter::BetweenTokensSum),
@@ -128,10 +153,12 @@ static SGLANG: Engine = Engine {
     ],
 };
 
+/// Its counters of tokens and its histograms count a request when it ends, the latter one mean of each request: what a window
+/// of them holds says nothing of the prompts that were computed in it, so tokens are not read.
 static TRTLLM: Engine = Engine {
     name: "trtllm-serve",
     path: "/prometheus/metrics",
-    narrows: false,
+    narrow: None,
     series: &[
         series("trtllm_num_requests_waiting", Signal::Waiting),
         series("trtllm_num_requests_running", Signal::Running),
@@ -148,7 +175,7 @@ static TRTLLM: Engine = Engine {
 static TRITON_TRTLLM: Engine = Engine {
     name: "triton-tensorrt-llm",
     path: "/metrics",
-    narrows: false,
+    narrow: None,
     series: &[
         labelled("nv_trt_llm_request_metrics", "request_type", "waiting", Signal::Waiting),
         labelled("nv_trt_llm_request_metrics", "request_type", "scheduled", Signal::Running),
@@ -162,7 +189,7 @@ static TRITON_TRTLLM: Engine = Engine {
 static TRITON: Engine = Engine {
     name: "triton",
     path: "/metrics",
-    narrows: false,
+    narrow: None,
     series: &[series("nv_inference_pending_request_count", Signal::Waiting)],
 };
 

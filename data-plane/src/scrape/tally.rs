@@ -5,9 +5,11 @@
 //! ```text
 //! running, waiting ─▶ per rank ─▶ sum          KV use ─▶ per rank ─▶ mean, by the size of each rank's cache
 //! cache info ──────▶ per rank ─▶ sum, and the largest: a request is in one rank
+//! counters ────────▶ per rank ─▶ sum
 //! ```
 //!
-//! vLLM's label of a rank is `engine`, SGLang's is `dp_rank`. Where SGLang's tensor-parallel schedulers report as well
+//! vLLM's label of a rank is `engine`, SGLang's is `dp_rank`. vLLM's cache info names, at every rank, the blocks of all of
+//! them: each has its part; only `kv_cache_size_tokens` is one rank's. Where SGLang's tensor-parallel schedulers report as well
 //! (`tp_rank`), all of a rank report the same, and where it tells loads by `priority`, the series without one is the whole.
 
 use smallvec::SmallVec;
@@ -32,7 +34,6 @@ pub(super) struct Tally {
     lora_labels: Vec<u8>,
     /// Hash of the model's name in the labels of its load.
     pub(super) model: Option<u64>,
-    counted: [Option<f64>; Counter::OutputCount as usize + 1],
     /// Samples whose value means nothing.
     pub(super) ignored: u64,
 }
@@ -46,7 +47,11 @@ struct Rank {
     running: Option<f64>,
     kv_sum: f64,
     kv_series: u32,
+    /// Tokens of its own cache.
     kv_tokens: u64,
+    /// Tokens of the caches of all ranks that show the same.
+    kv_all: u64,
+    counted: [Option<f64>; Counter::OutputCount as usize + 1],
 }
 
 impl Rank {
@@ -89,7 +94,13 @@ impl Tally {
                 self.kv_block = self.block_size;
             }
             Signal::Blocks => self.blocks += value,
-            Signal::CacheInfo { block_size, blocks } => self.cache(labels, block_size, blocks),
+            Signal::Tokens => {
+                let rank = self.rank(labels);
+                rank.kv_tokens = rank.kv_tokens.max(value as u64);
+            }
+            Signal::CacheInfo { block_size, blocks, tokens } => {
+                self.cache(labels, block_size, blocks, tokens);
+            }
             Signal::Lora => {
                 if self.lora_at.is_none_or(|at| value >= at) {
                     self.lora_at = Some(value);
@@ -98,22 +109,23 @@ impl Tally {
                 }
             }
             Signal::Counted(counter) => {
-                let counted = &mut self.counted[counter as usize];
-                *counted = Some(counted.unwrap_or(0.0) + value);
+                count(&mut self.rank(labels).counted[counter as usize], labels, value);
             }
         }
     }
 
-    fn cache(&mut self, labels: &[u8], block_size: &str, blocks: &str) {
-        let size = label(labels, block_size).and_then(number);
-        let count = label(labels, blocks).and_then(number);
-        let (Some(size), Some(count)) = (size, count) else {
+    fn cache(&mut self, labels: &[u8], block_size: &str, blocks: &str, tokens: &str) {
+        let told = |key: &str| label(labels, key).and_then(number);
+        let (size, count, tokens) = (told(block_size), told(blocks), told(tokens));
+        let all = size.zip(count).map(|(size, count)| (size * count).min(LARGEST));
+        if all.or(tokens).is_none() {
             self.ignored += 1;
             return;
-        };
-        self.kv_block = self.kv_block.max(size);
+        }
+        self.kv_block = self.kv_block.max(size.unwrap_or(0.0));
         let rank = self.rank(labels);
-        rank.kv_tokens = rank.kv_tokens.max((size * count).min(LARGEST) as u64);
+        rank.kv_tokens = rank.kv_tokens.max(tokens.unwrap_or(0.0) as u64);
+        rank.kv_all = rank.kv_all.max(all.unwrap_or(0.0) as u64);
     }
 
     /// The rank that labels name.
@@ -127,9 +139,17 @@ impl Tally {
         &mut self.ranks[index]
     }
 
+    /// Tokens of each rank's cache; 0 where they are not known.
+    fn kv_tokens(&self) -> impl Iterator<Item = u64> {
+        let own = self.ranks.iter().any(|rank| rank.kv_tokens > 0);
+        let sharing = self.ranks.iter().filter(|rank| rank.kv_all > 0).count().max(1) as u64;
+        self.ranks.iter().map(move |rank| if own { rank.kv_tokens } else { rank.kv_all / sharing })
+    }
+
     /// The mean of the ranks, by the size of their caches where all tell it.
     fn kv_usage(&self) -> Option<f32> {
-        let told = || self.ranks.iter().filter_map(|rank| Some((rank.kv_usage()?, rank.kv_tokens as f64)));
+        let ranks = || self.ranks.iter().zip(self.kv_tokens());
+        let told = || ranks().filter_map(|(rank, tokens)| Some((rank.kv_usage()?, tokens as f64)));
         let sized = told().all(|(_, tokens)| tokens > 0.0);
         let (sum, weights) = told().fold((0.0, 0.0), |(sum, weights), (usage, tokens)| {
             let weight = if sized { tokens } else { 1.0 };
@@ -142,8 +162,8 @@ impl Tally {
     pub(super) fn reading(&self) -> Reading {
         let count = |value: f64| value.round().min(f64::from(u32::MAX)) as u32;
         let sum = |of: fn(&Rank) -> Option<f64>| self.ranks.iter().filter_map(of).reduce(|a, b| a + b);
-        let cached: u64 = self.ranks.iter().map(|rank| rank.kv_tokens).sum();
-        let largest = self.ranks.iter().map(|rank| rank.kv_tokens).max().unwrap_or(0);
+        let cached: u64 = self.kv_tokens().sum();
+        let largest = self.kv_tokens().max().unwrap_or(0);
         let counted = (self.block_size * self.blocks).min(LARGEST) as u64;
         let known = |tokens: u64| Some(tokens.max(counted)).filter(|tokens| *tokens > 0);
         Reading {
@@ -159,11 +179,15 @@ impl Tally {
     }
 
     fn totals(&self) -> Totals {
-        let counted = |counter: Counter| self.counted[counter as usize];
+        let counted = |counter: Counter| {
+            self.ranks.iter().filter_map(|rank| rank.counted[counter as usize]).reduce(|a, b| a + b)
+        };
         let sum = |sum, count| Some(Sum { sum: counted(sum)?, count: counted(count)? });
+        let cached_tokens = counted(Counter::CachedOfPrompts).or_else(|| counted(Counter::CachedTokens));
+        let computed = counted(Counter::ComputedTokens).map(|tokens| tokens + cached_tokens.unwrap_or(0.0));
         Totals {
-            prompt_tokens: counted(Counter::PromptTokens),
-            cached_tokens: counted(Counter::CachedTokens),
+            prompt_tokens: counted(Counter::PromptTokens).or(computed),
+            cached_tokens,
             generated_tokens: counted(Counter::GeneratedTokens),
             first_token: sum(Counter::FirstTokenSum, Counter::FirstTokenCount),
             between_tokens: sum(Counter::BetweenTokensSum, Counter::BetweenTokensCount)

@@ -23,6 +23,17 @@ enum Page {
     Whole,
 }
 
+impl Page {
+    /// The one that is asked for first.
+    fn first(engine: Option<&Engine>, narrow: bool) -> Self {
+        if narrow && engine.is_some_and(|engine| engine.narrow.is_some()) {
+            Self::Narrow
+        } else {
+            Self::Whole
+        }
+    }
+}
+
 /// How a scrape ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -39,6 +50,8 @@ pub(super) enum End {
 pub(super) struct Target {
     pub(super) slot: Arc<Slot>,
     engine: Option<&'static Engine>,
+    /// Narrow pages are asked for where the engine has them.
+    narrow: bool,
     page: Page,
     /// For an unknown engine: the second path is tried after the first gave nothing.
     second_path: bool,
@@ -50,12 +63,12 @@ pub(super) struct Target {
 impl Target {
     pub(super) fn new(slot: Arc<Slot>, told: &str, narrow: bool) -> Self {
         let engine = super::engine_named(told);
-        let narrows = narrow && engine.is_some_and(|engine| engine.narrows);
         let mut target = Self {
             connection: Connection::new(slot.address()),
             slot,
             engine,
-            page: if narrows { Page::Narrow } else { Page::Whole },
+            narrow,
+            page: Page::first(engine, narrow),
             second_path: false,
             request: Vec::new(),
             scanner: Scanner::new(engine),
@@ -66,6 +79,7 @@ impl Target {
 
     fn write_request(&mut self) {
         let path = match self.engine {
+            Some(Engine { narrow: Some(path), .. }) if self.page == Page::Narrow => path,
             Some(engine) => engine.path,
             None if self.second_path => "/prometheus/metrics",
             None => "/metrics",
@@ -134,12 +148,14 @@ impl Target {
     /// A page was read.
     fn settle(&mut self, reading: Reading, sample: &[u8], counters: &ScrapeCounters) -> End {
         let loaded = reading.running.is_some() || reading.waiting.is_some();
+        let asked = self.page;
         if let Some(engine) = detect(sample).filter(|_| self.engine.is_none()) {
             self.engine = Some(engine);
             self.scanner = Scanner::new(Some(engine));
+            self.page = Page::first(Some(engine), self.narrow);
             self.write_request();
         }
-        if reading.is_empty() || (!loaded && self.page == Page::Narrow) {
+        if reading.is_empty() || (!loaded && asked == Page::Narrow) {
             ScrapeCounters::add(&counters.empty, 1);
             return self.useless();
         }

@@ -1,3 +1,4 @@
+mod engines;
 mod live;
 mod page;
 mod ranks;
@@ -85,8 +86,8 @@ fn data_parallel_series_add_up_and_the_newest_adapters_count() {
         vllm:num_requests_running{engine=\"1\",model_name=\"m\"} 4.0\n\
         vllm:num_requests_waiting{engine=\"0\"} 0.0\nvllm:num_requests_waiting{engine=\"1\"} 2.0\n\
         vllm:kv_cache_usage_perc{engine=\"0\"} 0.2\nvllm:kv_cache_usage_perc{engine=\"1\"} 0.4\n\
-        vllm:cache_config_info{block_size=\"16\",engine=\"0\",num_gpu_blocks=\"100\"} 1.0\n\
-        vllm:cache_config_info{block_size=\"16\",engine=\"1\",num_gpu_blocks=\"200\"} 1.0\n\
+        vllm:cache_config_info{block_size=\"16\",engine=\"0\",kv_cache_size_tokens=\"1600\",num_gpu_blocks=\"300\"} 1.0\n\
+        vllm:cache_config_info{block_size=\"16\",engine=\"1\",kv_cache_size_tokens=\"3200\",num_gpu_blocks=\"300\"} 1.0\n\
         vllm:lora_requests_info{max_lora=\"4\",running_lora_adapters=\"old\",waiting_lora_adapters=\"\"} 1.75e+09\n\
         vllm:lora_requests_info{max_lora=\"4\",running_lora_adapters=\"sql, chat\",waiting_lora_adapters=\"law\"} 1.7500001e+09\n\
         vllm:lora_requests_info{max_lora=\"4\",running_lora_adapters=\"older\",waiting_lora_adapters=\"\"} 1.74e+09\n";

@@ -169,3 +169,31 @@ fn manifests_are_taken_out_of_the_arguments_and_pools_files_are_not() {
     let given = arguments("--help --pool".to_owned());
     assert_eq!(split(&given).1.len(), 2);
 }
+
+#[test]
+fn groups_of_leaders_and_workers_are_as_many_endpoints_as_the_pool_selects() {
+    let pod = |role: &str, gpus: u8| {
+        format!(
+            "{{metadata: {{labels: {{{role}}}}}, spec: {{nodeSelector: {{cloud.google.com/gke-accelerator: nvidia-h100-80gb}}, \
+             containers: [{{name: sglang, resources: {{limits: {{nvidia.com/gpu: {gpus}}}}}}}]}}}}"
+        )
+    };
+    let (leader, worker) = (pod("app: llama", 8), pod("role: worker", 4));
+    let set = format!(
+        "---\napiVersion: leaderworkerset.x-k8s.io/v1\nkind: LeaderWorkerSet\nmetadata: {{name: large}}\nspec:\n  replicas: 2\n  \
+         leaderWorkerTemplate:\n    size: 3\n    leaderTemplate: {leader}\n    workerTemplate: {worker}\n"
+    );
+    let (pools, notes) = resolved(&[("pool.yaml", POOL), ("set.yaml", &set)]).unwrap();
+    assert_eq!(classes(&pools[0]), [("nvidia-h100-80gb", 8), ("nvidia-h100-80gb", 8)]);
+    let pods: Vec<_> = pools[0].endpoints.iter().map(|endpoint| &*endpoint.pod).collect();
+    assert_eq!(pods, ["large-0", "large-1"]);
+    assert!(notes.len() == 1 && notes[0].contains("one of 3 in a group"), "{notes:?}");
+    // Without a template of its own a leader is a worker, and what it is told apart by is a label of the controller.
+    let set =
+        set.replace(&format!("    leaderTemplate: {leader}\n"), "").replace("role: worker", "app: llama");
+    let (all, _) = resolved(&[("pool.yaml", POOL), ("set.yaml", &set)]).unwrap();
+    assert_eq!(all[0].endpoints.len(), 6);
+    let leaders = POOL.replace("app: llama", "leaderworkerset.sigs.k8s.io/worker-index: \"0\"");
+    let (pools, _) = resolved(&[("pool.yaml", &leaders), ("set.yaml", &set)]).unwrap();
+    assert_eq!(classes(&pools[0]), [("nvidia-h100-80gb", 4), ("nvidia-h100-80gb", 4)]);
+}

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! files ─▶ objects, as every source reads them ─────────────────────────────────┐
-//!    └───▶ workload (Deployments, Pods without status) ─▶ placement ─▶ ready Pods ┴▶ Batch
+//!    └───▶ workload (Deployments, LeaderWorkerSets, Pods without status) ─▶ placement ─▶ ready Pods ┴▶ Batch
 //! ```
 //!
 //! Everything that was written counts as running: a Deployment is as many Pods as its `replicas`, each Ready, with an address
@@ -100,7 +100,7 @@ fn plan(
             continue;
         }
         let placement = placement::place(workload, &nodes);
-        notes.extend(placement.note.clone());
+        notes.extend(placement.note.clone().into_iter().chain(workload.note.clone()));
         if workload.replicas == 0 {
             let shown = &workload.shown;
             notes.push(format!(
@@ -134,7 +134,7 @@ fn address(index: usize) -> Ipv4Addr {
 /// A Pod that runs and is Ready.
 fn pod(workload: &Workload, index: usize, node_name: String, address: Ipv4Addr) -> Pod {
     let NamespacedName { namespace, name } = &workload.key;
-    let name = if workload.is_pod { name.clone() } else { format!("{name}-{index}") };
+    let name = if workload.is_pod { name.clone() } else { format!("{name}-{index}{}", workload.suffix) };
     Pod {
         metadata: ObjectMeta { name, namespace: namespace.clone(), ..workload.metadata.clone() },
         spec: PodSpec { node_name, containers: workload.spec.containers.clone() },

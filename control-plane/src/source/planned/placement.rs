@@ -57,7 +57,7 @@ pub(super) fn place(workload: &Workload, nodes: &[Arc<Node>]) -> Placement {
     if !allowed.is_empty() {
         return Placement { names: names(allowed), ..Placement::default() };
     }
-    let name = format!("planned-for-{}-{}", workload.key.namespace, workload.key.name);
+    let name = format!("planned-for-{}-{}{}", workload.key.namespace, workload.key.name, workload.suffix);
     let made = Node {
         metadata: ObjectMeta {
             name: name.clone(),

@@ -1,4 +1,7 @@
-//! What runs Pods, as it is written: Deployments and their like, and Pods that no cluster has run yet.
+//! What runs Pods, as it is written: Deployments and their like, LeaderWorkerSets, and Pods that no cluster has run yet.
+//!
+//! A LeaderWorkerSet is two and more workloads: its leaders, and the workers of each place in a group, with the labels that its
+//! controller adds. A pool that selects leaders only has them as endpoints, each with its own devices, as in a cluster.
 
 use std::collections::BTreeMap;
 
@@ -20,6 +23,10 @@ pub(super) struct Workload {
     pub(super) shown: String,
     /// Namespace and name; a Pod's own when there is one only.
     pub(super) key: NamespacedName,
+    /// What follows the number in names of its Pods: the place of a worker in its group.
+    pub(super) suffix: String,
+    /// What is to be said of it.
+    pub(super) note: Option<String>,
     /// How many.
     pub(super) replicas: usize,
     /// Labels and annotations of its Pods.
@@ -104,11 +111,37 @@ struct WrittenSpec {
     template: Template,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 struct Template {
     metadata: ObjectMeta,
     spec: PodTemplateSpec,
+}
+
+#[derive(Deserialize)]
+struct WrittenGroups {
+    #[serde(default)]
+    metadata: ObjectMeta,
+    #[serde(default)]
+    spec: GroupsSpec,
+}
+
+/// <https://lws.sigs.k8s.io/docs/reference/leaderworkerset.v1/>
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct GroupsSpec {
+    replicas: Option<u16>,
+    leader_worker_template: LeaderWorkerTemplate,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct LeaderWorkerTemplate {
+    /// Pods of a group, the leader included.
+    size: Option<u16>,
+    /// The workers' where it is missing.
+    leader_template: Option<Template>,
+    worker_template: Template,
 }
 
 #[derive(Deserialize)]
@@ -146,6 +179,7 @@ fn document_of(file: &str, root: &Node<'_>, found: &mut Vec<Workload>, wrong: &m
     match (text("apiVersion"), kind) {
         ("v1", "List")
         | ("apps/v1", "DeploymentList" | "StatefulSetList" | "ReplicaSetList")
+        | ("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSetList")
         | ("v1", "PodList") => {
             if let Some(Content::List(items)) = root.get("items").map(|items| &items.content) {
                 items.iter().for_each(|item| document_of(file, item, found, wrong));
@@ -161,6 +195,8 @@ fn document_of(file: &str, root: &Node<'_>, found: &mut Vec<Workload>, wrong: &m
                 Workload {
                     shown: format!("{kind} {key}"),
                     key,
+                    suffix: String::new(),
+                    note: None,
                     replicas: spec.replicas.unwrap_or(1).into(),
                     metadata: spec.template.metadata,
                     spec: spec.template.spec,
@@ -168,16 +204,58 @@ fn document_of(file: &str, root: &Node<'_>, found: &mut Vec<Workload>, wrong: &m
                 }
             }));
         }
+        ("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet") => {
+            let written = read(file, root, kind, wrong, |at| WrittenGroups::deserialize(at));
+            found.extend(written.into_iter().flat_map(of_groups));
+        }
         ("v1", "Pod") => {
             let written = read(file, root, kind, wrong, |at| WrittenPod::deserialize(at));
             let written = written.filter(|pod| pod.status.phase.is_none() && pod.status.pod_ip.is_none());
             found.extend(written.map(|WrittenPod { metadata, spec, .. }| {
                 let key = key(&metadata);
-                Workload { shown: format!("Pod {key}"), key, replicas: 1, metadata, spec, is_pod: true }
+                Workload {
+                    shown: format!("Pod {key}"),
+                    key,
+                    suffix: String::new(),
+                    note: None,
+                    replicas: 1,
+                    metadata,
+                    spec,
+                    is_pod: true,
+                }
             }));
         }
         _ => {}
     }
+}
+
+/// The leaders of groups, and their workers by place.
+fn of_groups(WrittenGroups { metadata, spec }: WrittenGroups) -> impl Iterator<Item = Workload> {
+    let LeaderWorkerTemplate { size, leader_template, worker_template } = spec.leader_worker_template;
+    let size = size.unwrap_or(1);
+    let leader = leader_template.unwrap_or_else(|| worker_template.clone());
+    (0..size.max(1)).map(move |place| {
+        let (key, leads) = (key(&metadata), place == 0);
+        let mut template = if leads { leader.clone() } else { worker_template.clone() };
+        let label = |name: &str| format!("leaderworkerset.sigs.k8s.io/{name}");
+        template.metadata.labels.insert(label("name"), key.name.clone());
+        template.metadata.labels.insert(label("worker-index"), place.to_string());
+        let note = (leads && size > 1).then(|| {
+            format!(
+                "LeaderWorkerSet {key}: an endpoint counts the devices of its own Pod, one of {size} in a group, as in a cluster"
+            )
+        });
+        Workload {
+            shown: format!("LeaderWorkerSet {key}"),
+            key,
+            suffix: if leads { String::new() } else { format!("-{place}") },
+            note,
+            replicas: spec.replicas.unwrap_or(1).into(),
+            metadata: template.metadata,
+            spec: template.spec,
+            is_pod: false,
+        }
+    })
 }
 
 /// Reads an object; what is wrong with it names it.

@@ -162,3 +162,33 @@ fn useful_batches_and_usual_answers_are_learned() {
     fixed.pace(1.0, 9.0, now);
     assert_eq!((fixed.profile(), fixed.is_unknown(now)), (endpoint.profile(), false));
 }
+
+/// An engine that counts prompts by chunk, as SGLang does, and one that counts none, or too late.
+#[test]
+fn prompts_count_by_what_was_computed_before_their_first_token() {
+    for (chunk, known) in [(1_000.0, true), (0.0, false)] {
+        let now = Instant::now();
+        let endpoint = mk(&Book::new(now), "nvidia-l4");
+        let seed = endpoint.profile();
+        let mut server = Server::new(now);
+        for _ in 0..20 {
+            server.sent += 1;
+            for _ in 0..4 {
+                *server.totals.prompt_tokens.as_mut().unwrap() += chunk;
+                server.pass(&endpoint, 1, 0, 0);
+            }
+            let first = server.totals.first_token.as_mut().unwrap();
+            first.count += 1.0;
+            first.sum += OVERHEAD + 4_000.0 * PER_TOKEN;
+            server.pass(&endpoint, 1, 0, 0);
+            server.pass(&endpoint, 0, 0, 0);
+        }
+        let learned = endpoint.profile();
+        let seconds = |of: &Profile| 4_000.0 / of.prefill_tokens_per_s + of.overhead_s;
+        if known {
+            near(seconds(&learned), OVERHEAD + 4_000.0 * PER_TOKEN, 0.1);
+        } else {
+            assert_eq!(seconds(&learned).to_bits(), seconds(&seed).to_bits());
+        }
+    }
+}

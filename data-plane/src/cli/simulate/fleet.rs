@@ -16,7 +16,7 @@ const LARGEST_MESSAGE: u64 = 64 << 20;
 #[derive(Debug, Clone, Args)]
 pub(super) struct FleetArgs {
     /// A file with pools, as --pools-file reads it. `signalbox simulate` takes Kubernetes manifests as well, files and
-    /// directories, and the flag several times: an InferencePool with its Pods or the Deployments that run them, Nodes,
+    /// directories, and the flag several times: an InferencePool with its Pods or the Deployments and LeaderWorkerSets that run them, Nodes,
     /// objectives and rewrites. Accelerators come from what they say, as in a cluster.
     #[arg(long, value_name = "PATH", required_unless_present_any = ["endpoints", "comparison", "pool_from_stdin"])]
     pool: Option<PathBuf>,

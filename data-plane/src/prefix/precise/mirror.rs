@@ -107,11 +107,11 @@ impl Mirror {
             match event {
                 Event::Stored(stored) => {
                     let size = self.block_size();
-                    let known = stored.tokens.is_empty() || size == stored.block_size;
                     // One size an endpoint: further groups of hybrid models do not count.
-                    let counts =
-                        (size == 0 || known) && self.shared.counts(stored.block_size, &stored.adapter);
-                    if !counts && !stored.tokens.is_empty() {
+                    let counts = stored.tokens.is_empty()
+                        || (size == 0 || size == stored.block_size)
+                            && self.shared.counts(stored.block_size, &stored.adapter);
+                    if !counts {
                         applied.dropped += stored.hashes.len() as u64;
                         continue;
                     }

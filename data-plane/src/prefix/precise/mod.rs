@@ -17,6 +17,10 @@
 //! which events correct: it is emptied with the engine's cache, and its capacity is the share of what the engine stores that
 //! was sent through here (answers, and prompts of others, evict too).
 //!
+//! Events leave out some of what engines know (vLLM 0.33, SGLang 0.5.23): vLLM tells that a block went when the first of two
+//! equal copies goes, so the other is not counted; tokens beyond a block that its hash covers, SGLang's `extra_key`, and the
+//! second tokens of pairs are not compared, so that a little more counts as held than is.
+//!
 //! # What counts as held
 //! A block counts while all before it are held by the same endpoint; so what is held of a chain is its beginning, and the
 //! index can be searched by halving (see [`Index`](super::Index)). Media: GPU and CPU; copying from host memory costs a tenth

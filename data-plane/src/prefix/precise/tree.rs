@@ -55,19 +55,28 @@ impl Tree {
             return (0, 0);
         }
         let all = stored.hashes.len();
-        if stored.tokens.is_empty() {
+        // A copy elsewhere may be told without its tokens, or without what its blocks depend on beside them (vLLM's
+        // offloading tells no extra keys): a name that is known is enough.
+        let known = |hash: &u64| self.find(*hash).is_some();
+        let copied = stored.medium != Medium::Gpu && stored.hashes.iter().all(known);
+        if stored.tokens.is_empty() || copied {
             let known = stored.hashes.iter().filter_map(|hash| self.find(*hash)).collect::<Vec<_>>();
             known.iter().for_each(|at| {
                 self.hold(*at, bit, number);
             });
             return (0, (all - known.len()) as u64);
         }
+        // Groups of layers that keep a part of the blocks name fewer than there are tokens for.
+        let size = stored.block_size.max(1) as usize;
+        if stored.tokens.len() != all * size {
+            return (0, all as u64);
+        }
         let (mut parent, mut keys) = match stored.parent.map(|hash| self.find(hash)) {
             None => (NONE, Keys::start(stored.block_size, &stored.adapter)),
             Some(Some(at)) => (at, Keys::after(self.nodes[at].key)),
             Some(None) => return (0, all as u64),
         };
-        let blocks = stored.tokens.chunks_exact(stored.block_size.max(1) as usize);
+        let blocks = stored.tokens.chunks_exact(size);
         let mut came = 0;
         for (place, (hash, tokens)) in stored.hashes.iter().zip(blocks).enumerate() {
             let key = keys.next(tokens, stored.extra.get(place).copied().unwrap_or(0));
@@ -77,8 +86,7 @@ impl Tree {
             came += u64::from(self.hold(at, bit, number) && stored.medium == Medium::Gpu);
             parent = at;
         }
-        let placed = stored.tokens.len() / stored.block_size.max(1) as usize;
-        (came, all.saturating_sub(placed) as u64)
+        (came, 0)
     }
 
     pub(super) fn remove(&mut self, hashes: &[u64], medium: Medium, number: &Number) {

@@ -75,7 +75,8 @@ async fn connection(mut stream: TcpStream, manner: Manner, seen: &Seen) -> std::
             request.extend_from_slice(&buffer[..count]);
         }
         let request = String::from_utf8(request).unwrap();
-        let narrow = request.contains("name%5B%5D=vllm%3Anum_requests_waiting");
+        let narrow = request.starts_with("GET /metrics/?")
+            && request.contains("name%5B%5D=vllm%3Anum_requests_waiting");
         let trtllm = request.starts_with("GET /prometheus/metrics ");
         seen.requests.borrow_mut().push(request);
         let whole = page::vllm_page();
@@ -221,6 +222,11 @@ async fn servers_that_cannot_narrow_are_asked_for_everything() {
 async fn engines_that_are_not_told_are_found() {
     let slot = scrape(Manner::Trtllm, "", |_, counters, _| at_least(&counters.read, 3)).await;
     assert_eq!(slot.load(Instant::now()).running, Some(5));
+    scrape(Manner::Narrowing, "", |_, counters, seen| {
+        let requests = seen.requests.borrow();
+        at_least(&counters.read, 3) && requests.last().unwrap().starts_with("GET /metrics/?name%5B%5D=")
+    })
+    .await;
     scrape(Manner::Plain, "some-new-engine", |_, counters, seen| {
         seen.requests.borrow().len() > 2 && at_least(&counters.read, 2)
     })

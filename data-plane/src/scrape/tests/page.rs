@@ -64,6 +64,9 @@ pub(super) fn by_lines(text: &str) -> Reading {
         let most = caches.entry(&labels["engine"]).or_default();
         *most = (*most).max(number("block_size") * number("num_gpu_blocks"));
     }
+    // Each engine shows the blocks of all.
+    let sharing = caches.values().filter(|tokens| **tokens > 0).count().max(1) as u64;
+    caches.values_mut().for_each(|tokens| *tokens /= sharing);
     let mut used: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for (labels, value) in of("vllm:kv_cache_usage_perc") {
         used.entry(&labels["engine"]).or_default().push(*value);

@@ -4,7 +4,7 @@ use super::{scan, vllm};
 use crate::accelerator::Sum;
 use crate::scrape::engine_named;
 
-/// What vLLM serves with `--data-parallel-size 2`: every series once for each engine.
+/// What vLLM serves with `--data-parallel-size 2`: every series once for each engine, and the blocks of both at each.
 const VLLM: &str = "\
 # HELP vllm:num_requests_running Number of requests in model execution batches.
 # TYPE vllm:num_requests_running gauge
@@ -39,8 +39,8 @@ vllm:time_to_first_token_seconds_count{engine=\"1\",model_name=\"Qwen/Qwen3-30B-
 vllm:time_to_first_token_seconds_sum{engine=\"1\",model_name=\"Qwen/Qwen3-30B-A3B-FP8\"} 21.5
 # HELP vllm:cache_config_info Information of the LLMEngine CacheConfig
 # TYPE vllm:cache_config_info gauge
-vllm:cache_config_info{block_size=\"16\",cache_dtype=\"auto\",enable_prefix_caching=\"True\",engine=\"0\",gpu_memory_utilization=\"0.9\",num_cpu_blocks=\"None\",num_gpu_blocks=\"10000\",num_gpu_blocks_override=\"None\",sliding_window=\"None\"} 1.0
-vllm:cache_config_info{block_size=\"16\",cache_dtype=\"auto\",enable_prefix_caching=\"True\",engine=\"1\",gpu_memory_utilization=\"0.9\",num_cpu_blocks=\"None\",num_gpu_blocks=\"30000\",num_gpu_blocks_override=\"None\",sliding_window=\"None\"} 1.0
+vllm:cache_config_info{block_size=\"16\",cache_dtype=\"auto\",enable_prefix_caching=\"True\",engine=\"0\",gpu_memory_utilization=\"0.9\",num_cpu_blocks=\"None\",num_gpu_blocks=\"40000\",num_gpu_blocks_override=\"None\",sliding_window=\"None\"} 1.0
+vllm:cache_config_info{block_size=\"16\",cache_dtype=\"auto\",enable_prefix_caching=\"True\",engine=\"1\",gpu_memory_utilization=\"0.9\",num_cpu_blocks=\"None\",num_gpu_blocks=\"40000\",num_gpu_blocks_override=\"None\",sliding_window=\"None\"} 1.0
 ";
 
 /// What SGLang serves with two ranks of two tensor-parallel schedulers each (`--enable-metrics-for-all-schedulers`), with
@@ -60,18 +60,23 @@ sglang:num_queue_reqs{dp_rank=\"1\",engine_type=\"unified\",model_name=\"m\",pp_
 sglang:token_usage{dp_rank=\"0\",engine_type=\"unified\",model_name=\"m\",pp_rank=\"0\",priority=\"\",tp_rank=\"0\"} 0.1
 sglang:token_usage{dp_rank=\"0\",engine_type=\"unified\",model_name=\"m\",pp_rank=\"0\",priority=\"\",tp_rank=\"1\"} 0.1
 sglang:token_usage{dp_rank=\"1\",engine_type=\"unified\",model_name=\"m\",pp_rank=\"0\",priority=\"\",tp_rank=\"2\"} 0.5
-# TYPE sglang:cache_config_info gauge
-sglang:cache_config_info{dp_rank=\"0\",model_name=\"m\",num_pages=\"5000\",page_size=\"64\",tp_rank=\"0\"} 1.0
-sglang:cache_config_info{dp_rank=\"0\",model_name=\"m\",num_pages=\"5000\",page_size=\"64\",tp_rank=\"1\"} 1.0
-sglang:cache_config_info{dp_rank=\"1\",model_name=\"m\",num_pages=\"5000\",page_size=\"64\",tp_rank=\"2\"} 1.0
+# TYPE sglang:max_total_num_tokens gauge
+sglang:max_total_num_tokens{dp_rank=\"0\",model_name=\"m\",tp_rank=\"0\"} 120000.0
+sglang:max_total_num_tokens{dp_rank=\"0\",model_name=\"m\",tp_rank=\"1\"} 120000.0
+sglang:max_total_num_tokens{dp_rank=\"1\",model_name=\"m\",tp_rank=\"2\"} 360000.0
+sglang:cache_config_info{num_pages=\"5000\",page_size=\"64\"} 1.0
+# TYPE sglang:realtime_tokens_total counter
+sglang:realtime_tokens_total{dp_rank=\"0\",mode=\"prefill_compute\",model_name=\"m\",tp_rank=\"0\"} 700.0
+sglang:realtime_tokens_total{dp_rank=\"0\",mode=\"prefill_compute\",model_name=\"m\",tp_rank=\"1\"} 700.0
+sglang:realtime_tokens_total{dp_rank=\"1\",mode=\"prefill_compute\",model_name=\"m\",tp_rank=\"2\"} 300.0
 ";
 
 #[test]
 fn two_ranks_of_vllm_are_one_endpoint() {
     let (reading, ignored) = scan(vllm(), &[VLLM.as_bytes()]);
     assert_eq!((reading.running, reading.waiting, ignored), (Some(42), Some(5), 0));
-    assert_eq!((reading.kv_tokens, reading.kv_largest), (Some(640_000), Some(480_000)));
-    assert!((reading.kv_usage.unwrap() - 0.5).abs() < 1e-6, "a quarter of the room is of the first");
+    assert_eq!((reading.kv_tokens, reading.kv_largest), (Some(640_000), Some(320_000)));
+    assert!((reading.kv_usage.unwrap() - 0.4).abs() < 1e-6);
     assert_eq!(reading.totals.prompt_tokens, Some(50_000.0));
     assert_eq!(reading.totals.cached_tokens, Some(5_120.0));
     assert_eq!(reading.totals.first_token, Some(Sum { sum: 30.0, count: 100.0 }));
@@ -81,14 +86,15 @@ fn two_ranks_of_vllm_are_one_endpoint() {
 fn ranks_of_sglang_count_once_each() {
     let (reading, ignored) = scan(engine_named("sglang"), &[SGLANG.as_bytes()]);
     assert_eq!((reading.running, reading.waiting, ignored), (Some(11), Some(3), 0));
-    assert_eq!((reading.kv_tokens, reading.kv_largest), (Some(640_000), Some(320_000)));
-    assert!((reading.kv_usage.unwrap() - 0.3).abs() < 1e-6);
+    assert_eq!((reading.kv_tokens, reading.kv_largest), (Some(480_000), Some(360_000)));
+    assert!((reading.kv_usage.unwrap() - 0.4).abs() < 1e-6, "a quarter of the room is of the first");
+    assert_eq!((reading.totals.prompt_tokens, reading.totals.cached_tokens), (Some(1_000.0), None));
 }
 
 #[test]
 fn a_rank_of_unknown_size_counts_as_the_others() {
-    let unsized_rank = VLLM.replace("num_gpu_blocks=\"30000\"", "num_gpu_blocks=\"None\"");
+    let unsized_rank = VLLM.replacen("num_gpu_blocks=\"40000\"", "num_gpu_blocks=\"None\"", 1);
     let (reading, ignored) = scan(vllm(), &[unsized_rank.as_bytes()]);
     assert!((reading.kv_usage.unwrap() - 0.4).abs() < 1e-6);
-    assert_eq!((reading.kv_tokens, ignored), (Some(160_000), 1));
+    assert_eq!((reading.kv_tokens, ignored), (Some(640_000), 1));
 }

@@ -110,7 +110,7 @@ async fn answer(stream: TcpStream) -> Result<()> {
     let service = service_fn(move |request: Request<Incoming>| {
         let address = address.clone();
         async move {
-            let is_metrics = request.uri().path() == "/metrics";
+            let is_metrics = matches!(request.uri().path(), "/metrics" | "/metrics/");
             request.into_body().collect().await?;
             let body = if is_metrics {
                 "vllm:num_requests_running{model_name=\"m\"} 0\nvllm:num_requests_waiting{model_name=\"m\"} 0\nvllm:kv_cache_usage_perc{model_name=\"m\"} 0\n".to_owned()

@@ -64,7 +64,7 @@ pub(super) async fn answer(
     reset: Reset,
 ) -> Result<Response<Body>, io::Error> {
     let mut response = match (request.method(), request.uri().path()) {
-        (&Method::GET, "/metrics") => metrics_page(&pod).await,
+        (&Method::GET, "/metrics" | "/metrics/") => metrics_page(&pod).await,
         (_, "/admin/faults") => admin::faults(&pod, request).await,
         (&Method::GET, "/health" | "/health/ready") => {
             let healthy = !pod.faults().unhealthy;
