@@ -71,8 +71,7 @@ pub fn decide(
     times: Times,
     rng: &mut fastrand::Rng,
 ) -> Result<Decision, Undecided> {
-    let now = times.now;
-    let snapshot = pool.snapshot();
+    let (now, snapshot) = (times.now, pool.snapshot());
     let found = parse(&question.head.path, question.body);
     let model = found.model.as_deref();
     let named = question.head.objective.as_deref();
@@ -104,7 +103,8 @@ pub fn decide(
         let target = question.head.ttft_target();
         let bytes = question.body.len() + counted.map_or(0, Counted::bytes);
         let classes = required(Some(&question.head.wishes), Some(policy));
-        let among = Among { subset: question.subset, classes, prompt_tokens };
+        let answer_tokens = found.max_tokens.unwrap_or(0);
+        let among = Among { subset: question.subset, classes, prompt_tokens, answer_tokens };
         let request = Request { priority, tenant, tokens, bytes, among, patience, target };
         lane.gate.admit(&snapshot, &request, now)
     };

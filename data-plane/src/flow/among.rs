@@ -13,6 +13,8 @@ pub struct Among<'a> {
     pub classes: &'a str,
     /// Tokens of the prompt, for which an endpoint may be too small.
     pub prompt_tokens: u32,
+    /// Tokens of answer that are asked for; 0 when the request does not say.
+    pub answer_tokens: u32,
 }
 
 impl Among<'_> {
@@ -24,6 +26,6 @@ impl Among<'_> {
         };
         self.subset.is_none_or(|subset| subset.iter().any(same))
             && policy::allows(self.classes, &endpoint.accelerator)
-            && u64::from(self.prompt_tokens) <= endpoint.room()
+            && u64::from(self.prompt_tokens) <= endpoint.room(self.answer_tokens)
     }
 }

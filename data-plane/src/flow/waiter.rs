@@ -24,6 +24,8 @@ pub struct Waiter {
     pub classes: Box<str>,
     /// Tokens of its prompt.
     pub prompt_tokens: u32,
+    /// Output tokens that it asks for.
+    pub answer_tokens: u32,
     /// When it began to wait.
     pub arrived: Instant,
     /// Its place among its tenant's requests: earlier first.
@@ -47,6 +49,7 @@ impl Waiter {
             subset: among.subset.map(Into::into),
             classes: among.classes.into(),
             prompt_tokens: among.prompt_tokens,
+            answer_tokens: among.answer_tokens,
             arrived: now,
             due: now + patience.map_or(expected, |patience| patience.min(expected)),
             times,
@@ -56,7 +59,12 @@ impl Waiter {
 
     /// What it is limited to.
     pub(super) fn among(&self) -> Among<'_> {
-        Among { subset: self.subset.as_deref(), classes: &self.classes, prompt_tokens: self.prompt_tokens }
+        Among {
+            subset: self.subset.as_deref(),
+            classes: &self.classes,
+            prompt_tokens: self.prompt_tokens,
+            answer_tokens: self.answer_tokens,
+        }
     }
 
     /// When it has waited long enough. `filled_at` is when the pool last got its first endpoint: who waited for that

@@ -42,10 +42,12 @@ impl Drop for Entry {
     }
 }
 
-/// Follows all peers, until dropped.
+/// Follows all peers, once there are pools, until dropped.
 pub async fn run(config: Arc<PeersConfig>, pools: Pools, counters: PeerCounters) {
     let mut entries: BTreeMap<SocketAddr, Entry> = BTreeMap::new();
     let mut running = FuturesUnordered::new();
+    // What peers know from before is told once, of endpoints that have to be known here.
+    pools.synced().await;
     let mut ticks = tokio::time::interval(RESOLVE);
     let mut trouble = None;
     loop {

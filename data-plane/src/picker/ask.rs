@@ -70,6 +70,8 @@ pub(super) struct Need {
     pub(super) prefill_tokens: u32,
     /// Output tokens expected.
     pub(super) decode_tokens: u32,
+    /// Output tokens that the client asks for; 0 when it does not say.
+    pub(super) answer_tokens: u32,
     /// Hash of the model's name, to look for among adapters.
     pub(super) adapter: Option<u64>,
     /// Prompt tokens of a block.
@@ -82,6 +84,7 @@ impl Need {
             prompt_tokens: ask.prompt_tokens,
             prefill_tokens: ask.prompt_tokens,
             decode_tokens: expected_output(ask.max_tokens, usual),
+            answer_tokens: ask.max_tokens.unwrap_or(0),
             block_tokens: ask.block_tokens,
             adapter: (!ask.model.is_empty()).then(|| Adapters::hash(ask.model.as_bytes())),
         }

@@ -71,25 +71,26 @@ pub(super) fn collect(
     if let Some(looks) = &mut looks {
         looks.clear();
     }
-    let mut counts = Counts::default();
     let aim = Aim::of(ask);
-    match ask.subset {
-        None => {
-            for (index, endpoint) in snapshot.endpoints.iter().enumerate() {
-                if snapshot.role(index) != ask.role {
-                    continue;
-                }
-                let place = (index as u32, endpoint, looks.as_deref_mut());
+    let subset = ask.subset.map(|subset| in_subset(snapshot, subset, indices));
+    let mut counts = Counts { enough: u64::MAX, ..Counts::default() };
+    let mut offer_all = |counts: &mut Counts| {
+        let mut offer = |index: u32| {
+            let at = index as usize;
+            if snapshot.role(at) == ask.role {
+                let place = (index, &snapshot.endpoints[at], looks.as_deref_mut());
                 counts.offer(candidates, prefix, place, (need, &aim), now);
             }
+        };
+        match subset {
+            None => (0..snapshot.endpoints.len() as u32).for_each(&mut offer),
+            Some(indices) => indices.iter().copied().for_each(&mut offer),
         }
-        Some(subset) => {
-            in_subset(snapshot, subset, indices);
-            for index in indices.iter().filter(|index| snapshot.role(**index as usize) == ask.role) {
-                let place = (*index, &snapshot.endpoints[*index as usize], looks.as_deref_mut());
-                counts.offer(candidates, prefix, place, (need, &aim), now);
-            }
-        }
+    };
+    offer_all(&mut counts);
+    if counts.may_be_wrong(need) {
+        counts.enough = counts.roomiest;
+        offer_all(&mut counts);
     }
     if candidates.is_empty() {
         return Err(counts.refusal(snapshot, ask.role, need));
@@ -108,8 +109,14 @@ pub(super) fn collect(
 /// What was seen on the way.
 #[derive(Default)]
 struct Counts {
+    found: u32,
     too_small: u32,
+    /// Prompt tokens that the largest of these takes.
     largest: u64,
+    /// The same beside the answer that is asked for.
+    roomiest: u64,
+    /// Who has so much room is offered the request, however long it is.
+    enough: u64,
     /// Some endpoint runs an adapter of the model's name.
     is_adapter: bool,
 }
@@ -126,12 +133,14 @@ impl Counts {
         if !endpoint.ready || !aim.allows(&endpoint.accelerator) {
             return;
         }
-        let room = endpoint.room();
-        if u64::from(need.prompt_tokens) > room {
+        let room = endpoint.room(need.answer_tokens);
+        if u64::from(need.prompt_tokens) > room && room < self.enough {
             self.too_small += 1;
-            self.largest = self.largest.max(room);
+            self.largest = self.largest.max(endpoint.room(0));
+            self.roomiest = self.roomiest.max(room);
             return;
         }
+        self.found += 1;
         let load = endpoint.slot.load(now);
         let held_tokens = need.held(matches, &endpoint.slot);
         let cached_tokens = need.cached(held_tokens, &endpoint.slot, runs);
@@ -164,6 +173,13 @@ impl Counts {
         });
     }
 
+    /// None has room, by so little that the engine shall say so, or answer: tokens are estimated mostly, and what it refuses
+    /// for its `max_tokens` it explains better.
+    fn may_be_wrong(&self, need: &Need) -> bool {
+        let most = self.largest.saturating_add(self.largest / 2);
+        self.found == 0 && self.too_small > 0 && u64::from(need.prompt_tokens) <= most
+    }
+
     fn refusal(&self, snapshot: &Snapshot, role: Role, need: &Need) -> Refusal {
         if self.too_small > 0 {
             return Refusal::DoesNotFit { prompt_tokens: need.prompt_tokens, largest: self.largest };
@@ -176,8 +192,8 @@ impl Counts {
     }
 }
 
-/// The positions of the endpoints that `subset` names, each once, in order.
-pub(super) fn in_subset(snapshot: &Snapshot, subset: &[SubsetEntry], indices: &mut Vec<u32>) {
+/// The positions of the endpoints that `subset` names, each once, in order; kept in `indices`.
+fn in_subset<'a>(snapshot: &Snapshot, subset: &[SubsetEntry], indices: &'a mut Vec<u32>) -> &'a [u32] {
     indices.clear();
     for entry in subset {
         let ip = entry.ip.to_canonical();
@@ -191,4 +207,5 @@ pub(super) fn in_subset(snapshot: &Snapshot, subset: &[SubsetEntry], indices: &m
     }
     indices.sort_unstable();
     indices.dedup();
+    indices
 }

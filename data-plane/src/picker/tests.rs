@@ -253,6 +253,24 @@ fn refusals_name_their_reason() {
 }
 
 #[test]
+fn contexts_hold_prompts_and_what_is_asked_for() {
+    let now = Instant::now();
+    let pool =
+        mk_pool(now, vec![mk_endpoint(1), mk_endpoint(2), MkEndpoint { context: 2_048, ..mk_endpoint(3) }]);
+    for (host, tokens) in [(1, 4_096), (2, 8_192), (3, 1 << 20)] {
+        slot(&pool, host).takes_context(tokens);
+    }
+    let among = |prompt_tokens, max_tokens| choices(&pool, &Ask { max_tokens, ..ask(prompt_tokens) }, now);
+    assert_eq!(among(2_047, None), [1, 2, 3]);
+    assert_eq!(among(2_047, Some(2)), [1, 2], "the label goes before what the server says");
+    assert_eq!(among(3_000, Some(2_000)), [2]);
+    assert_eq!(among(12_000, None), [2], "the engine counts exactly");
+    assert_eq!(among(2_000, Some(8_192)), [1, 2, 3], "none has room for that, and the engine says it better");
+    let refused = pick(&pool, &ask(13_000), now, &mut rng(1)).unwrap_err();
+    assert_eq!(refused, Refusal::DoesNotFit { prompt_tokens: 13_000, largest: 8_191 });
+}
+
+#[test]
 fn failing_endpoints_are_avoided_while_others_are_left() {
     let now = Instant::now();
     let pool = mk_pool(now, (1..=5).map(mk_endpoint).collect());

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use proto::tier::v1::{KnownPool, PoolName, WatchResponse};
-use tokio::sync::broadcast;
+use tokio::sync::{SetOnce, broadcast};
 
 use crate::accelerator::Book;
 
@@ -34,7 +34,7 @@ struct Inner {
     /// Pools that were removed while requests held them: one that returns is the same pool. Held by writers over the
     /// whole of an `apply`, which is how writers exclude one another.
     removed: Mutex<BTreeMap<PoolKey, Weak<Pool>>>,
-    synced: AtomicBool,
+    synced: SetOnce<()>,
     generation: AtomicU64,
 }
 
@@ -139,7 +139,7 @@ impl Pools {
             board: Arc::new(Board::new(epoch)),
             pools: ArcSwap::default(),
             removed: Mutex::default(),
-            synced: AtomicBool::new(false),
+            synced: SetOnce::new(),
             generation: AtomicU64::new(0),
         }))
     }
@@ -176,7 +176,12 @@ impl Pools {
     /// Whether all pools that exist were received once. Stays true: outages keep the last good pools.
     #[must_use]
     pub fn is_synced(&self) -> bool {
-        self.0.synced.load(Ordering::Acquire)
+        self.0.synced.initialized()
+    }
+
+    /// Returns when [`is_synced`](Self::is_synced) is true.
+    pub(crate) async fn synced(&self) {
+        self.0.synced.wait().await;
     }
 
     /// Changes with every change of a pool; for those who derive something from all of them.
@@ -242,7 +247,8 @@ impl Pools {
         self.0.pools.store(Arc::new(pools));
         self.0.board.sweep();
         if response.synced {
-            self.0.synced.store(true, Ordering::Release);
+            // Later responses say so too.
+            let _again = self.0.synced.set(());
         }
         self.0.generation.fetch_add(1, Ordering::AcqRel);
         problems

@@ -67,6 +67,8 @@ pub struct Slot {
     errored_at: AtomicU64,
     first_byte_ratio: AtomicU32,
     kv_block: AtomicU32,
+    /// Tokens of prompt and answer together; 0 when its server does not tell.
+    context: AtomicU32,
     /// Hash of the name of the model that it reports; 0 when it reports none.
     model: AtomicU64,
     adapters: ArcSwapOption<Adapters>,
@@ -104,6 +106,7 @@ impl Slot {
             errored_at: AtomicU64::new(0),
             first_byte_ratio: AtomicU32::new(1.0_f32.to_bits()),
             kv_block: AtomicU32::new(0),
+            context: AtomicU32::new(0),
             model: AtomicU64::new(0),
             adapters: ArcSwapOption::empty(),
             held: None,

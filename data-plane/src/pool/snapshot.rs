@@ -115,7 +115,8 @@ pub struct Endpoint {
     pub pod: String,
     /// Canonical accelerator class; empty when unknown.
     pub accelerator: String,
-    /// Tokens of prompt and answer that it takes together, from the label `signalbox.dev/context-length`; 0 when not told.
+    /// Tokens of prompt and answer that it takes together, from the label `signalbox.dev/context-length`; 0
+    /// without it, what its server says counts then.
     pub context_tokens: u32,
     /// The Pod's labels.
     pub labels: BTreeMap<String, String>,
@@ -128,14 +129,14 @@ impl Endpoint {
         self.slot.address()
     }
 
-    /// Prompt tokens that it can take at all, as far as its size is known: the KV cache of its largest rank, and its
-    /// context, which holds one token of answer at least.
+    /// Prompt tokens that it can take beside `answer` tokens that are asked for (one at least), as far as its size is known:
+    /// the KV cache of its largest rank, and its context, by its label or else by what its server says. Engines refuse
+    /// requests whose prompt and `max_tokens` together are longer than the context.
     #[must_use]
-    pub fn room(&self) -> u64 {
-        let context = match self.context_tokens {
-            0 => u64::MAX,
-            tokens => u64::from(tokens - 1),
-        };
+    pub fn room(&self, answer: u32) -> u64 {
+        let label = Some(self.context_tokens).filter(|tokens| *tokens > 0);
+        let beside = |context: u32| u64::from(context.saturating_sub(answer.max(1)));
+        let context = label.or_else(|| self.slot.context_tokens()).map_or(u64::MAX, beside);
         self.slot.kv_largest().unwrap_or(u64::MAX).min(context)
     }
 

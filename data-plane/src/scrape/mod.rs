@@ -6,6 +6,8 @@
 //!   └─ next due: 50 ms busy … 1 s idle ◀──────────────── slot ◀──────────── Reading ◀──────────────┘
 //! ```
 //!
+//! Once a minute the server is asked for its [`models`] too, for their context.
+//!
 //! Twenty pages of 54 KB per endpoint and second are read to find eight numbers, so nothing is kept of a page: the
 //! scanner sees each chunk where the socket put it, and one buffer per thread serves all endpoints.
 
@@ -13,6 +15,7 @@ mod client;
 mod counters;
 mod engines;
 mod http1;
+mod models;
 mod scanner;
 mod tally;
 mod target;

@@ -1,4 +1,5 @@
-//! One endpoint as the scraper sees it: which page to ask for, and what became of the answer.
+//! One endpoint as the scraper sees it: which page to ask for, and what became of the answer. Behind an answer, and on the
+//! same connection, it is asked once a minute for its [`Models`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use crate::pool::{Reading, Slot};
 use super::client::{Connection, FetchError};
 use super::counters::ScrapeCounters;
 use super::engines::Engine;
+use super::models::Models;
 use super::scanner::{Scanner, detect};
 
 /// Bytes of a page that are kept while its engine is not known.
@@ -58,6 +60,7 @@ pub(super) struct Target {
     request: Vec<u8>,
     connection: Connection,
     scanner: Scanner,
+    models: Models,
 }
 
 impl Target {
@@ -65,6 +68,7 @@ impl Target {
         let engine = super::engine_named(told);
         let mut target = Self {
             connection: Connection::new(slot.address()),
+            models: Models::new(slot.address()),
             slot,
             engine,
             narrow,
@@ -101,6 +105,35 @@ impl Target {
 
     /// Asks for the page once and stores what it says.
     pub(super) async fn scrape(&mut self, timeout: Duration, counters: &ScrapeCounters) -> End {
+        let end = self.read_page(timeout, counters).await;
+        if !matches!(end, End::Failed(_)) && self.models.is_due(Instant::now()) {
+            self.read_models(timeout).await;
+        }
+        end
+    }
+
+    /// Asks for the models. Whether that works says nothing of the endpoint: what matters is that its page was answered.
+    async fn read_models(&mut self, timeout: Duration) {
+        let Self { models, connection, .. } = self;
+        let request = models.request.clone();
+        let answer =
+            tokio::time::timeout(timeout, connection.get(&request, |piece| models.feed(piece))).await;
+        let told = models.take();
+        match answer {
+            Ok(Ok((200, _))) => self.slot.takes_context(told.unwrap_or(0)),
+            Ok(Ok((status, _))) => {
+                tracing::debug!(endpoint = %self.slot.address(), status, "models are not told");
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(endpoint = %self.slot.address(), %error, "models are not told");
+            }
+            Err(elapsed) => {
+                tracing::debug!(endpoint = %self.slot.address(), %elapsed, "models are not told");
+            }
+        }
+    }
+
+    async fn read_page(&mut self, timeout: Duration, counters: &ScrapeCounters) -> End {
         self.scanner.clear();
         let mut sample: Vec<u8> = Vec::new();
         let unknown = self.engine.is_none();
@@ -134,6 +167,7 @@ impl Target {
                 let refused = matches!(error, FetchError::Connect(_));
                 if refused {
                     self.slot.emptied();
+                    self.models.ask_again();
                 }
                 ScrapeCounters::add(if refused { &counters.refused } else { &counters.reset }, 1);
                 self.failed(&error)

@@ -28,14 +28,16 @@ pub struct Window {
     /// or this long where all that has changed are Pods, Nodes and EndpointSlices: they change in crowds, and each batch
     /// sends all endpoints of a cluster anew,
     pub crowd: Duration,
-    /// and at the latest this long after its first change.
+    /// and at the latest this long after its first change,
     pub at_most: Duration,
+    /// or this long where all of them are such.
+    pub crowd_at_most: Duration,
 }
 
 impl Default for Window {
     fn default() -> Self {
         let ms = Duration::from_millis;
-        Self { quiet: ms(5), crowd: ms(25), at_most: ms(50) }
+        Self { quiet: ms(5), crowd: ms(25), at_most: ms(50), crowd_at_most: ms(100) }
     }
 }
 
@@ -152,8 +154,11 @@ impl Coalescer {
     /// When the pending changes are due; `None` when there are none.
     pub(super) fn due(&self) -> Option<Instant> {
         let Times { first, last, prompt } = self.times?;
-        let quiet = prompt.map_or(last + self.window.crowd, |prompt| prompt + self.window.quiet);
-        Some(quiet.min(first + self.window.at_most))
+        let Window { quiet, crowd, at_most, crowd_at_most } = self.window;
+        Some(match prompt {
+            Some(prompt) => (prompt + quiet).min(first + at_most),
+            None => (last + crowd).min(first + crowd_at_most),
+        })
     }
 
     /// The pending changes as a batch. With `everything`, what is not among them is gone, of every kind.

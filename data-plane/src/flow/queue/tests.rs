@@ -32,6 +32,7 @@ fn mk_waiter(priority: i32, tenant: u64, now: Instant) -> Waiter {
         subset: None,
         classes: "".into(),
         prompt_tokens: 0,
+        answer_tokens: 0,
         arrived: now,
         due: now + TIMES.ttl,
         times: TIMES,

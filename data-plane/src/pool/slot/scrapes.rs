@@ -71,6 +71,11 @@ impl Slot {
         learned
     }
 
+    /// Its server takes this many tokens of prompt and answer together; 0 when it does not tell.
+    pub(crate) fn takes_context(&self, tokens: u32) {
+        self.context.store(tokens, Relaxed);
+    }
+
     /// The endpoint reports a model with this [`Adapters::hash`] of its name.
     pub(crate) fn reports_model(&self, model: u64) {
         self.model.store(model, Relaxed);
@@ -104,6 +109,7 @@ impl Slot {
         self.kv_tokens.store(0, Relaxed);
         self.kv_largest.store(0, Relaxed);
         self.kv_block.store(0, Relaxed);
+        self.context.store(0, Relaxed);
         self.model.store(0, Relaxed);
         self.emptied();
         self.first_byte_ratio.store(1.0_f32.to_bits(), Relaxed);

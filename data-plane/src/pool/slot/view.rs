@@ -99,6 +99,12 @@ impl Slot {
         Some(self.kv_largest.load(Relaxed)).filter(|tokens| *tokens > 0)
     }
 
+    /// Tokens of prompt and answer that it takes together, when the model server told.
+    #[must_use]
+    pub fn context_tokens(&self) -> Option<u32> {
+        Some(self.context.load(Relaxed)).filter(|tokens| *tokens > 0)
+    }
+
     /// The LoRA adapters of the last scrape.
     #[must_use]
     pub fn adapters(&self) -> arc_swap::Guard<Option<Arc<Adapters>>> {

@@ -47,6 +47,7 @@ enum Manner {
 #[derive(Default)]
 struct Seen {
     requests: RefCell<Vec<String>>,
+    models: RefCell<u32>,
     connections: RefCell<u32>,
 }
 
@@ -78,6 +79,13 @@ async fn connection(mut stream: TcpStream, manner: Manner, seen: &Seen) -> std::
         let narrow = request.starts_with("GET /metrics/?")
             && request.contains("name%5B%5D=vllm%3Anum_requests_waiting");
         let trtllm = request.starts_with("GET /prometheus/metrics ");
+        if request.starts_with("GET /v1/models ") {
+            *seen.models.borrow_mut() += 1;
+            let list = r#"{"data": [{"id": "a", "max_model_len": 32768}]}"#;
+            let response = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{list}", list.len());
+            stream.write_all(response.as_bytes()).await?;
+            continue;
+        }
         seen.requests.borrow_mut().push(request);
         let whole = page::vllm_page();
         let ok = |body: &str| format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
@@ -184,12 +192,13 @@ fn at_least(counter: &AtomicU64, count: u64) -> bool {
 async fn pages_are_read_over_one_kept_connection() {
     for manner in [Manner::Plain, Manner::Chunked, Manner::Narrowing] {
         let slot = scrape(manner, "vllm", |_, counters, seen| {
-            assert!(*seen.connections.borrow() <= 1, "{manner:?}");
+            assert!(*seen.connections.borrow() <= 1 && *seen.models.borrow() <= 1, "{manner:?}");
             at_least(&counters.read, 5)
         })
         .await;
         let now = Instant::now();
         assert_eq!(slot.freshness(now), Freshness::Fresh, "{manner:?}");
+        assert_eq!(slot.context_tokens(), Some(32_768), "{manner:?}");
         let load = slot.load(now);
         let expected =
             if manner == Manner::Plain { (Some(37), Some(16 * 27_648)) } else { (Some(5), Some(16_000)) };

@@ -98,7 +98,8 @@ fn the_first_batch_replaces_everything() {
 fn a_batch_is_due_when_it_is_quiet_or_old() {
     let ms = Duration::from_millis;
     let start = Instant::now();
-    let mut coalescer = Coalescer::new(Window { quiet: ms(5), crowd: ms(25), at_most: ms(50) });
+    let mut coalescer =
+        Coalescer::new(Window { quiet: ms(5), crowd: ms(25), at_most: ms(50), crowd_at_most: ms(100) });
     assert_eq!(coalescer.due(), None);
     for (at, due) in [(0, 5), (4, 9), (8, 13), (46, 50), (49, 50)] {
         coalescer.add(Edit::Apply(route("a", "1")), start + ms(at));
@@ -113,7 +114,8 @@ fn a_batch_is_due_when_it_is_quiet_or_old() {
 fn pods_wait_for_more_of_them_and_nothing_else_waits_for_pods() {
     let ms = Duration::from_millis;
     let start = Instant::now();
-    let mut coalescer = Coalescer::new(Window { quiet: ms(5), crowd: ms(25), at_most: ms(50) });
+    let mut coalescer =
+        Coalescer::new(Window { quiet: ms(5), crowd: ms(25), at_most: ms(50), crowd_at_most: ms(100) });
     let (pod, route) = (object(Kind::Pod, "p", "1"), route("a", "1"));
     for (at, what, due) in
         [(0, &pod, 25), (10, &pod, 35), (12, &route, 17), (16, &pod, 17), (17, &route, 22), (40, &pod, 22)]
@@ -122,7 +124,7 @@ fn pods_wait_for_more_of_them_and_nothing_else_waits_for_pods() {
         assert_eq!(coalescer.due(), Some(start + ms(due)), "a change after {at} ms");
     }
     coalescer.take(false);
-    for (at, due) in [(100, 125), (120, 145), (140, 150), (149, 150)] {
+    for (at, due) in [(100, 125), (120, 145), (140, 165), (164, 189), (188, 200), (199, 200)] {
         coalescer.add(Edit::Apply(pod.clone()), start + ms(at));
         assert_eq!(coalescer.due(), Some(start + ms(due)), "a Pod after {at} ms");
     }
