@@ -65,6 +65,8 @@ pub(super) async fn answer(
 ) -> Result<Response<Body>, io::Error> {
     let mut response = match (request.method(), request.uri().path()) {
         (&Method::GET, "/metrics" | "/metrics/") => metrics_page(&pod).await,
+        // The picker's own question, beside its scrapes: no request that anybody sent through it.
+        (&Method::GET, "/v1/models") if is_picker(&request) => admin::models(&pod),
         (_, "/admin/faults") => admin::faults(&pod, request).await,
         (&Method::GET, "/health" | "/health/ready") => {
             let healthy = !pod.faults().unhealthy;
@@ -78,6 +80,10 @@ pub(super) async fn answer(
     response.headers_mut().insert(HeaderName::from_static("x-inference-pod"), name.clone());
     response.headers_mut().insert(HeaderName::from_static("x-served-by"), name);
     Ok(response)
+}
+
+fn is_picker(request: &Request<Incoming>) -> bool {
+    request.headers().get(header::USER_AGENT).is_some_and(|agent| agent == "signalbox-picker")
 }
 
 async fn inference(
