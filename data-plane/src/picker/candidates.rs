@@ -74,7 +74,7 @@ pub(super) fn collect(
     let aim = Aim::of(ask);
     let subset = ask.subset.map(|subset| in_subset(snapshot, subset, indices));
     let mut counts = Counts { enough: u64::MAX, ..Counts::default() };
-    let mut offer_all = |counts: &mut Counts| {
+    let mut offer_all = |counts: &mut Counts, candidates: &mut Vec<Candidate>| {
         let mut offer = |index: u32| {
             let at = index as usize;
             if snapshot.role(at) == ask.role {
@@ -87,10 +87,10 @@ pub(super) fn collect(
             Some(indices) => indices.iter().copied().for_each(&mut offer),
         }
     };
-    offer_all(&mut counts);
-    if counts.may_be_wrong(need) {
+    offer_all(&mut counts, candidates);
+    if candidates.is_empty() && counts.may_be_wrong(need) {
         counts.enough = counts.roomiest;
-        offer_all(&mut counts);
+        offer_all(&mut counts, candidates);
     }
     if candidates.is_empty() {
         return Err(counts.refusal(snapshot, ask.role, need));
@@ -109,7 +109,6 @@ pub(super) fn collect(
 /// What was seen on the way.
 #[derive(Default)]
 struct Counts {
-    found: u32,
     too_small: u32,
     /// Prompt tokens that the largest of these takes.
     largest: u64,
@@ -140,7 +139,6 @@ impl Counts {
             self.roomiest = self.roomiest.max(room);
             return;
         }
-        self.found += 1;
         let load = endpoint.slot.load(now);
         let held_tokens = need.held(matches, &endpoint.slot);
         let cached_tokens = need.cached(held_tokens, &endpoint.slot, runs);
@@ -173,11 +171,11 @@ impl Counts {
         });
     }
 
-    /// None has room, by so little that the engine shall say so, or answer: tokens are estimated mostly, and what it refuses
+    /// Some have too little room, by so little that the engine shall say so, or answer: tokens are estimated mostly, and what it refuses
     /// for its `max_tokens` it explains better.
     fn may_be_wrong(&self, need: &Need) -> bool {
         let most = self.largest.saturating_add(self.largest / 2);
-        self.found == 0 && self.too_small > 0 && u64::from(need.prompt_tokens) <= most
+        self.too_small > 0 && u64::from(need.prompt_tokens) <= most
     }
 
     fn refusal(&self, snapshot: &Snapshot, role: Role, need: &Need) -> Refusal {

@@ -17,6 +17,14 @@ thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into_boxed_slice());
 }
 
+/// A request for `target`, a path with its query.
+pub(super) fn get(target: &str, host: SocketAddr, accept: &str) -> Vec<u8> {
+    format!(
+        "GET {target} HTTP/1.1\r\nhost: {host}\r\nuser-agent: signalbox-picker\r\naccept: {accept}\r\n\r\n"
+    )
+    .into_bytes()
+}
+
 /// Why a request gave no page.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchError {

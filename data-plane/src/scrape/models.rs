@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
+use super::client;
+
 /// Between questions: what a server serves changes when it is started anew.
 const EVERY: Duration = Duration::from_secs(60);
 /// Bytes of a list that are read.
@@ -26,10 +28,7 @@ pub(super) struct Models {
 
 impl Models {
     pub(super) fn new(host: std::net::SocketAddr) -> Self {
-        let request = format!(
-            "GET /v1/models HTTP/1.1\r\nhost: {host}\r\nuser-agent: signalbox-picker\r\naccept: application/json\r\n\r\n"
-        )
-        .into_bytes();
+        let request = client::get("/v1/models", host, "application/json");
         Self { request, asked: None, body: Vec::new() }
     }
 

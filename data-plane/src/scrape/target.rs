@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::pool::{Reading, Slot};
 
-use super::client::{Connection, FetchError};
+use super::client::{self, Connection, FetchError};
 use super::counters::ScrapeCounters;
 use super::engines::Engine;
 use super::models::Models;
@@ -96,11 +96,8 @@ impl Target {
                 query.push_str(&name.replace(':', "%3A"));
             }
         }
-        let host = self.slot.address();
-        self.request = format!(
-            "GET {path}{query} HTTP/1.1\r\nhost: {host}\r\nuser-agent: signalbox-picker\r\naccept: text/plain;version=0.0.4\r\n\r\n"
-        )
-        .into_bytes();
+        let target = format!("{path}{query}");
+        self.request = client::get(&target, self.slot.address(), "text/plain;version=0.0.4");
     }
 
     /// Asks for the page once and stores what it says.
@@ -121,15 +118,7 @@ impl Target {
         let told = models.take();
         match answer {
             Ok(Ok((200, _))) => self.slot.takes_context(told.unwrap_or(0)),
-            Ok(Ok((status, _))) => {
-                tracing::debug!(endpoint = %self.slot.address(), status, "models are not told");
-            }
-            Ok(Err(error)) => {
-                tracing::debug!(endpoint = %self.slot.address(), %error, "models are not told");
-            }
-            Err(elapsed) => {
-                tracing::debug!(endpoint = %self.slot.address(), %elapsed, "models are not told");
-            }
+            answer => tracing::debug!(endpoint = %self.slot.address(), ?answer, "models are not told"),
         }
     }
 

@@ -38,12 +38,8 @@ use tokio::{
 /// An ext_proc server with simple policies over vLLM servers.
 #[derive(Parser)]
 struct Arguments {
-    /// Where it listens.
-    #[arg(long)]
-    listen: SocketAddr,
-    /// Serves TLS, with a certificate of its own; h2c otherwise.
-    #[arg(long)]
-    tls: bool,
+    #[command(flatten)]
+    listen: exchange::Listen,
     /// An endpoint; may be given several times.
     #[arg(long = "endpoint", value_name = "ADDRESS:PORT", required = true)]
     endpoints: Vec<SocketAddr>,
@@ -130,7 +126,7 @@ impl Pool {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let Arguments { listen, tls, endpoints, scrape_ms } = Arguments::parse();
+    let Arguments { listen, endpoints, scrape_ms } = Arguments::parse();
     let pool = Arc::new(Pool {
         readings: Mutex::new(vec![Reading::default(); endpoints.len()]),
         in_flight: endpoints.iter().map(|_| AtomicUsize::new(0)).collect(),
@@ -142,5 +138,5 @@ async fn main() -> Result<()> {
         scrapes.spawn(Arc::clone(&pool).scrape(index, Duration::from_millis(scrape_ms)));
     }
     let chooser = move || Asked { pool: Arc::clone(&pool), policy: Compared::Random, chosen: None };
-    exchange::serve(listen, tls, chooser).await
+    exchange::serve(listen, chooser).await
 }

@@ -43,13 +43,23 @@ pub(crate) trait Chooser: Send + 'static {
     fn choose(&mut self) -> String;
 }
 
+/// Where and how a server listens.
+#[derive(clap::Args)]
+pub(crate) struct Listen {
+    /// Where it listens.
+    #[arg(long)]
+    listen: SocketAddr,
+    /// Serves TLS, with a certificate of its own; h2c otherwise.
+    #[arg(long)]
+    tls: bool,
+}
+
 /// Serves for ever. `chooser` makes the chooser of each request.
 ///
 /// # Errors
 /// When the address cannot be bound.
 pub(crate) async fn serve<C: Chooser>(
-    listen: SocketAddr,
-    tls: bool,
+    Listen { listen, tls }: Listen,
     chooser: impl Fn() -> C + Send + Sync + 'static,
 ) -> Result<()> {
     let (reporter, health) = tonic_health::server::health_reporter();

@@ -3,20 +3,14 @@
 
 mod exchange;
 
-use std::net::SocketAddr;
-
 use anyhow::Result;
 use clap::Parser;
 
 /// An ext_proc server that names one endpoint for every request.
 #[derive(Parser)]
 struct Arguments {
-    /// Where it listens.
-    #[arg(long)]
-    listen: SocketAddr,
-    /// Serves TLS, with a certificate of its own; h2c otherwise.
-    #[arg(long)]
-    tls: bool,
+    #[command(flatten)]
+    listen: exchange::Listen,
     /// The endpoint it names, ADDRESS:PORT.
     #[arg(long)]
     endpoint: String,
@@ -32,6 +26,6 @@ impl exchange::Chooser for Naive {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let Arguments { listen, tls, endpoint } = Arguments::parse();
-    exchange::serve(listen, tls, move || Naive(endpoint.clone())).await
+    let Arguments { listen, endpoint } = Arguments::parse();
+    exchange::serve(listen, move || Naive(endpoint.clone())).await
 }
