@@ -215,7 +215,9 @@ fn refused(weight: u32, refusal: &Refusal) -> ClusterWeight {
     }
 }
 
-/// Only failures after which the backend cannot have begun: replaying a prompt costs a computation.
+/// Only failures after which the backend cannot have begun: replaying a prompt costs a computation. What was tried is not
+/// tried again: the balancer chooses of two that chance names, so of three endpoints the one that is left is found in 64
+/// draws but for one in 2,000 requests even when it is the busiest (one in 2 in the 5 draws that are usual).
 fn retries(backend_timeout: Option<Duration>) -> RetryPolicy {
     let previous_hosts = retry_host_predicate::ConfigType::TypedConfig(any(&PreviousHostsPredicate {}));
     RetryPolicy {
@@ -227,7 +229,7 @@ fn retries(backend_timeout: Option<Duration>) -> RetryPolicy {
             name: "envoy.retry_host_predicates.previous_hosts".to_owned(),
             config_type: Some(previous_hosts),
         }],
-        host_selection_retry_max_attempts: 5,
+        host_selection_retry_max_attempts: 64,
         ..Default::default()
     }
 }
