@@ -67,7 +67,7 @@ pub use namespace::Namespace;
 pub use node::{Node, NodeAddress, NodeStatus};
 pub use observed::ObservedStatus;
 pub use parent_ref::ParentRef;
-pub use pod::{Container, Pod, PodCondition, PodSpec, PodStatus, Resources};
+pub use pod::{Container, Pod, PodCondition, PodSpec, PodStatus, ReadinessGate, Resources};
 pub use reference_grant::{GrantFrom, GrantTo, ReferenceGrant, ReferenceGrantSpec};
 pub use secret::Secret;
 pub use service::{AppProtocol, Service, ServicePort, ServiceSpec, ServiceType, TargetPort};

@@ -21,10 +21,21 @@ pub struct Pod {
 }
 
 impl Pod {
-    /// Whether the Pod may be an endpoint: it has an address and is neither finished nor not Ready. A Pod that is
-    /// being deleted is still an endpoint, a draining one.
+    /// Whether the Pod is said to be ready to serve.
     pub fn is_ready(&self) -> bool {
-        self.status.conditions.iter().any(|c| c.kind == "Ready" && c.status == "True")
+        self.has("Ready")
+    }
+
+    /// Whether all that makes a Pod ready is so: its containers, and the conditions of its readiness gates. A kubelet
+    /// that finds this says `Ready` in the same breath, so where `Ready` is missing all the same, somebody else took it
+    /// away: the cluster's node controller, of a node that it did not hear of.
+    pub fn is_presumed_ready(&self) -> bool {
+        self.has("ContainersReady")
+            && self.spec.readiness_gates.iter().all(|gate| self.has(&gate.condition_type))
+    }
+
+    fn has(&self, condition: &str) -> bool {
+        self.status.conditions.iter().any(|c| c.kind == condition && c.status == "True")
     }
 }
 
@@ -36,6 +47,16 @@ pub struct PodSpec {
     pub node_name: String,
     /// Containers, for their resource requests.
     pub containers: Vec<Container>,
+    /// Conditions beside the containers' that the Pod's readiness depends on.
+    pub readiness_gates: Vec<ReadinessGate>,
+}
+
+/// A condition that a Pod's readiness depends on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReadinessGate {
+    /// The condition's type.
+    pub condition_type: String,
 }
 
 /// A container's resources.

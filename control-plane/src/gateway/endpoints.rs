@@ -4,6 +4,17 @@
 //! pool           ─▶ Pods of the selector × targetPorts (active-ports annotation), with engine, accelerator, labels
 //! Service, picker ─▶ EndpointSlices, port by the name of the Service's port
 //! ```
+//!
+//! A cluster's node controller says of all Pods of a node that fell silent that they are not ready, also when only the
+//! API server was away: then all of them go at one moment, and come back when the kubelet tells. Whoever has nothing
+//! else keeps those that nobody knows to be bad, as the picker leaves out who does not answer, and Envoy asks pickers
+//! for their health:
+//!
+//! | no one is ready of | kept |
+//! |---|---|
+//! | a pool | Pods whose containers and readiness gates are ready ([`Pod::is_presumed_ready`]) |
+//! | a picker's Service | endpoints that are not ready and not terminating |
+//! | another Service | nobody, as with kube-proxy: nobody asks for their health |
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -45,8 +56,14 @@ struct KnownPod {
 /// as those that `kept` is of.
 pub fn endpoints(world: &World, cluster: &Upstream, kept: &mut KeptEndpoints) -> EndpointSet {
     let (name, found) = match cluster {
-        Upstream::Service(key, port) => (ClusterName::service(key, *port), of_service(world, key, *port)),
-        Upstream::Picker(key, port, _) => (ClusterName::picker(key, *port), of_service(world, key, *port)),
+        Upstream::Service(key, port) => {
+            (ClusterName::service(key, *port), of_service(world, key, *port, is_ready))
+        }
+        Upstream::Picker(key, port, _) => {
+            let found = of_service(world, key, *port, is_ready);
+            let found = if takes_requests(&found) { found } else { of_service(world, key, *port, |_| true) };
+            (ClusterName::picker(key, *port), found)
+        }
         Upstream::Pool(key, _) => {
             let pool = world.pools.get(key);
             (ClusterName::pool(key), pool.map(|pool| of_pool(world, key, pool, kept)).unwrap_or_default())
@@ -69,6 +86,11 @@ fn insert(found: &mut Found, endpoint: Arc<Endpoint>) {
     }
 }
 
+/// Whether one of them takes new requests.
+fn takes_requests(found: &Found) -> bool {
+    found.values().any(|endpoint| endpoint.state == EndpointState::Ready)
+}
+
 fn of_pool(world: &World, key: &NamespacedName, pool: &InferencePool, kept: &mut KeptEndpoints) -> Found {
     let ports: Vec<u16> = pool.spec.target_ports.iter().map(|port| port.number).collect();
     let known = if kept.ports == ports { std::mem::take(&mut kept.pods) } else { Vec::new() };
@@ -86,14 +108,27 @@ fn of_pool(world: &World, key: &NamespacedName, pool: &InferencePool, kept: &mut
             node: node.cloned(),
             endpoints: of_pod(pod, node.map(|node| &**node), &kept.ports),
         });
-        known.endpoints.iter().for_each(|endpoint| insert(&mut found, Arc::clone(endpoint)));
         kept.pods.push(known);
+    }
+    let (presumed, sure): (Vec<_>, Vec<_>) = kept.pods.iter().partition(|known| is_presumed(&known.pod));
+    let mut add = |pods: Vec<&KnownPod>| {
+        let endpoints = pods.into_iter().flat_map(|known| &known.endpoints);
+        endpoints.for_each(|endpoint| insert(&mut found, Arc::clone(endpoint)));
+        takes_requests(&found)
+    };
+    if !add(sure) {
+        add(presumed);
     }
     found
 }
 
 fn name_of(pod: &Pod) -> (&str, &str) {
     (&pod.metadata.namespace, &pod.metadata.name)
+}
+
+/// Whether the Pod is an endpoint only where there is none that is known to be ready.
+fn is_presumed(pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_none() && !pod.is_ready()
 }
 
 fn of_pod(pod: &Pod, node: Option<&Node>, ports: &[u16]) -> Vec<Arc<Endpoint>> {
@@ -127,7 +162,7 @@ fn reachable(pod: &Pod) -> Option<(IpAddr, EndpointState)> {
     if pod.metadata.deletion_timestamp.is_some() {
         return Some((address, EndpointState::Draining));
     }
-    pod.is_ready().then_some((address, EndpointState::Ready))
+    (pod.is_ready() || pod.is_presumed_ready()).then_some((address, EndpointState::Ready))
 }
 
 /// The ports that the Pod says it serves; `None` when it says nothing. Words that are no ports are skipped.
@@ -136,7 +171,12 @@ fn active_ports(pod: &Pod) -> Option<BTreeSet<u16>> {
     Some(text.split(',').filter_map(|port| port.trim().parse().ok()).collect())
 }
 
-fn of_service(world: &World, key: &NamespacedName, port: u16) -> Found {
+fn of_service(
+    world: &World,
+    key: &NamespacedName,
+    port: u16,
+    takes: impl Fn(&SliceConditions) -> bool,
+) -> Found {
     let mut found = Found::new();
     let Some(port) = world.services.get(key).and_then(|service| service::tcp_port(service, port)) else {
         return found;
@@ -148,7 +188,7 @@ fn of_service(world: &World, key: &NamespacedName, port: u16) -> Found {
         for number in slice_ports(slice, &port.name) {
             for endpoint in &slice.endpoints {
                 let address = endpoint.addresses.first().and_then(|address| address.parse().ok());
-                if let (Some(address), Some(state)) = (address, state(&endpoint.conditions)) {
+                if let (Some(address), Some(state)) = (address, state(&endpoint.conditions, &takes)) {
                     insert(&mut found, Arc::new(plain(address, number, state)));
                 }
             }
@@ -167,13 +207,16 @@ fn slice_ports<'a>(slice: &'a EndpointSlice, name: &'a str) -> impl Iterator<Ite
         .filter_map(|p| p.port)
 }
 
-fn state(conditions: &SliceConditions) -> Option<EndpointState> {
-    let ready = conditions.ready.unwrap_or(true);
+fn state(conditions: &SliceConditions, takes: impl Fn(&SliceConditions) -> bool) -> Option<EndpointState> {
     if conditions.terminating == Some(true) {
         // While terminating `ready` is false by definition, so an absent `serving` has nothing to follow.
         return conditions.serving.unwrap_or(true).then_some(EndpointState::Draining);
     }
-    ready.then_some(EndpointState::Ready)
+    takes(conditions).then_some(EndpointState::Ready)
+}
+
+fn is_ready(conditions: &SliceConditions) -> bool {
+    conditions.ready.unwrap_or(true)
 }
 
 fn plain(address: IpAddr, port: u16, state: EndpointState) -> Endpoint {

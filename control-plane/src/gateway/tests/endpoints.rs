@@ -185,3 +185,57 @@ fn of_services_and_pickers() {
         assert_eq!(set.endpoints.iter().map(|one| show(one)).collect::<Vec<_>>(), expected, "{name}");
     }
 }
+
+/// A Pod whose `Ready` and `ContainersReady` are these.
+fn silent(name: &str, ip: &str, [ready, containers]: [&str; 2], spec: &str) -> String {
+    let pod = pod(name, ip, ready, "");
+    let more = format!("{{type: ContainersReady, status: '{containers}'}}, {{type: gate, status: 'True'}}]");
+    pod.replacen("}]", &format!("}}, {more}"), 1).replacen(
+        "{nodeName: n}",
+        &format!("{{nodeName: n, {spec}}}"),
+        1,
+    )
+}
+
+#[test]
+fn pods_of_silent_nodes_are_used_when_no_other_is_ready() {
+    let gates = |gate: &str| format!("readinessGates: [{{conditionType: gate}}, {{conditionType: {gate}}}]");
+    let mut world = world(&format!(
+        "{POOL}{}",
+        [
+            silent("silent", "10.0.0.1", ["False", "True"], ""),
+            silent("crashed", "10.0.0.2", ["False", "False"], ""),
+            silent("gated", "10.0.0.3", ["False", "True"], &gates("closed")),
+            silent("open", "10.0.0.4", ["Unknown", "True"], &gates("gate")),
+            pod("going", "10.0.0.5", "False", "deletionTimestamp: '2026-01-01T00:00:00Z'"),
+        ]
+        .concat()
+    ));
+    let mut kept = KeptEndpoints::default();
+    let upstream = Upstream::Pool(key("p"), None);
+    let mut served = |world: &World| -> Vec<String> {
+        let endpoints = endpoints(world, &upstream, &mut kept).endpoints;
+        endpoints.iter().filter(|one| one.port == 8000).map(|one| show(one)).collect()
+    };
+    let silent = ["10.0.0.1:8000 Ready", "10.0.0.4:8000 Ready", "10.0.0.5:8000 Draining"];
+    assert_eq!(served(&world), silent);
+    add(&mut world, &pod("back", "10.0.0.6", "True", ""));
+    assert_eq!(served(&world), ["10.0.0.5:8000 Draining", "10.0.0.6:8000 Ready"]);
+    add(&mut world, &pod("back", "10.0.0.6", "False", ""));
+    assert_eq!(served(&world), silent);
+}
+
+#[test]
+fn a_picker_of_a_silent_node_is_asked_for_its_health() {
+    let unready = SERVICE
+        .replace("[10.0.0.2]}", "[10.0.0.2], conditions: {ready: false}}")
+        .replace("ready: true", "ready: false");
+    let world = world(&unready);
+    let of = |upstream| fresh(&world, &upstream).endpoints.iter().map(|one| show(one)).collect::<Vec<_>>();
+    let picker = Upstream::Picker(key("s"), 81, PickerSecurity::TlsUnverified);
+    assert_eq!(
+        of(picker),
+        ["10.0.0.1:9000 Ready", "10.0.0.2:9000 Ready", "10.0.0.3:9000 Ready", "10.0.0.4:9000 Draining"]
+    );
+    assert_eq!(of(Upstream::Service(key("s"), 81)), ["10.0.0.4:9000 Draining"]);
+}

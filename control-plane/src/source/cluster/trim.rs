@@ -29,6 +29,8 @@ const LABELS: [&str; 4] =
     ["signalbox.dev/", "inference.networking.k8s.io/", "inference.llm-d.ai/", "llm-d.ai/"];
 /// The key of a CA bundle, the only one that the Gateway API reads of a ConfigMap.
 const CA: &str = "ca.crt";
+/// Conditions of every Pod that say whether it serves; those of its readiness gates are read beside them.
+const READINESS: [&str; 2] = ["Ready", "ContainersReady"];
 /// What certificates need of a Secret.
 const CERTIFICATE: [&str; 3] = ["tls.crt", "tls.key", CA];
 
@@ -61,7 +63,11 @@ fn bookkeeping(meta: &mut ObjectMeta) {
 }
 
 fn pod(pod: &mut Pod) {
-    pod.status.conditions.retain(|condition| condition.kind == "Ready");
+    let gates = &pod.spec.readiness_gates;
+    pod.status.conditions.retain(|condition| {
+        READINESS.contains(&condition.kind.as_str())
+            || gates.iter().any(|gate| gate.condition_type == condition.kind)
+    });
     for container in &mut pod.spec.containers {
         extended(&mut container.resources.requests);
         extended(&mut container.resources.limits);
@@ -111,17 +117,20 @@ mod tests {
                 "spec": {"nodeName": "n1", "containers": [
                     {"name": "m", "resources": {"requests": {"cpu": "1", "nvidia.com/gpu": "2"}, "limits": {}}},
                     {"name": "sidecar", "resources": {"requests": {"cpu": "1"}}},
-                ]},
+                ], "readinessGates": [{"conditionType": "example.com/gate"}]},
                 "status": {"podIP": "10.0.0.1", "conditions": [
-                    {"type": "Ready", "status": "True"}, {"type": "PodScheduled", "status": "True"}]},
+                    {"type": "Ready", "status": "True"}, {"type": "PodScheduled", "status": "True"},
+                    {"type": "ContainersReady", "status": "True"}, {"type": "example.com/gate", "status": "True"}]},
             }),
         );
         let expected = json!({
             "metadata": {"name": "a", "namespace": "n", "uid": "u", "labels": {"app": "x"},
                 "annotations": {"llm-d.ai/active-ports": "8000"}},
             "spec": {"nodeName": "n1",
-                "containers": [{"name": "m", "resources": {"requests": {"nvidia.com/gpu": "2"}}}]},
-            "status": {"podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]},
+                "containers": [{"name": "m", "resources": {"requests": {"nvidia.com/gpu": "2"}}}],
+                "readinessGates": [{"conditionType": "example.com/gate"}]},
+            "status": {"podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"},
+                {"type": "ContainersReady", "status": "True"}, {"type": "example.com/gate", "status": "True"}]},
         });
         assert_eq!(pod, AnyObject::deserialize(Kind::Pod, expected).unwrap());
     }

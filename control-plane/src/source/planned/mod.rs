@@ -137,7 +137,7 @@ fn pod(workload: &Workload, index: usize, node_name: String, address: Ipv4Addr) 
     let name = if workload.is_pod { name.clone() } else { format!("{name}-{index}{}", workload.suffix) };
     Pod {
         metadata: ObjectMeta { name, namespace: namespace.clone(), ..workload.metadata.clone() },
-        spec: PodSpec { node_name, containers: workload.spec.containers.clone() },
+        spec: PodSpec { node_name, containers: workload.spec.containers.clone(), ..PodSpec::default() },
         status: PodStatus {
             pod_ip: Some(address.to_string()),
             phase: Some("Running".into()),
