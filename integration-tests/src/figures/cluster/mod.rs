@@ -31,7 +31,7 @@ const HEARD: &str = "until another client that watches hears of the route";
 
 const NONE_FAILED: Option<Aim> = Some(Aim::Exactly(0.0));
 
-const DEFINITIONS: &[Definition; 23] = &[
+const DEFINITIONS: &[Definition; 24] = &[
     ("cluster_guide_s", "s", None, ""),
     ("cluster_install_s", "s", None, ""),
     ("cluster_address_s", "s", None, ""),
@@ -44,6 +44,7 @@ const DEFINITIONS: &[Definition; 23] = &[
     ("cluster_failed_requests_model_rollout", "requests", NONE_FAILED, ""),
     ("cluster_failed_requests_certificates", "requests", NONE_FAILED, ""),
     ("cluster_failed_requests_api_outage", "requests", NONE_FAILED, ""),
+    ("cluster_failed_requests_silent_node", "requests", NONE_FAILED, ""),
     ("rss_mb_control_plane_1000_routes", "MB", Some(Aim::AtMost(60.0)), ""),
     ("route_to_200_ms_p50_10", "ms", None, HEARD),
     ("route_to_200_ms_p99_10", "ms", None, HEARD),

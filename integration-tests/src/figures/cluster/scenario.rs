@@ -34,7 +34,9 @@ const BEFORE: u64 = 200;
 const SETTLE: Duration = Duration::from_secs(5);
 /// How long the API server is stopped.
 const OUTAGE: Duration = Duration::from_secs(300);
-/// Routes that are made after it.
+/// How long a node stays silent after it was given up.
+const SILENCE: Duration = Duration::from_secs(30);
+/// Routes that are made after the API server's outage.
 const REPLAYED: usize = 200;
 const LONGEST: Duration = Duration::from_secs(900);
 
@@ -48,9 +50,13 @@ pub async fn run(only: &str) -> Result<()> {
     let client = guide(&cluster).await?;
     let (mut total, mut made) = (0, 0);
     for (name, what, change) in CHANGES.into_iter().filter(|(name, ..)| name.contains(only)) {
+        let gateway = match change {
+            Change::SilentNode => envoy(&cluster)?,
+            _ => client.clone(),
+        };
         let requests = Load {
             requests: requests(),
-            ..Load::of(&client, requests().remove(0), Pace::Constant { rate: RATE }, LONGEST)
+            ..Load::of(&gateway, requests().remove(0), Pace::Constant { rate: RATE }, LONGEST)
         };
         let load = requests.start();
         load.more(BEFORE, Duration::from_secs(60)).await.with_context(|| format!("before: {what}"))?;
@@ -131,9 +137,10 @@ enum Change {
     Restart(&'static str),
     Certificates,
     Outage,
+    SilentNode,
 }
 
-const CHANGES: [(&str, &str, Change); 7] = [
+const CHANGES: [(&str, &str, Change); 8] = [
     (
         "cluster_failed_requests_follower_killed",
         "a control plane that does not lead is killed",
@@ -165,6 +172,11 @@ const CHANGES: [(&str, &str, Change); 7] = [
         "the API server stops answering for 5 minutes, then 200 routes are made",
         Change::Outage,
     ),
+    (
+        "cluster_failed_requests_silent_node",
+        "the kubelet stops until all Pods of the pool are said not to be ready, and half a minute more; one Envoy is asked at its own address, as its Service has no ready endpoint either",
+        Change::SilentNode,
+    ),
 ];
 
 impl Change {
@@ -179,6 +191,7 @@ impl Change {
             }
             Self::Certificates => certificates(cluster).await,
             Self::Outage => outage(cluster).await,
+            Self::SilentNode => silent_node(cluster).await,
         }
     }
 }
@@ -223,21 +236,48 @@ async fn certificates(cluster: &TestCluster) -> Result<()> {
 
 /// Stops the node launcher's API server, and lets it go on.
 async fn outage(cluster: &TestCluster) -> Result<()> {
-    let signal = |name: &str| {
-        let status = Command::new("pkill").args([name, "-x", "kube-apiserver"]).status();
-        status.context("pkill").and_then(|status| {
-            ensure!(
-                status.success(),
-                "no kube-apiserver process here: the cluster is not the node launcher's"
-            );
-            Ok(())
-        })
-    };
-    signal("-STOP")?;
+    signal("-STOP", "kube-apiserver")?;
     sleep(OUTAGE).await;
-    signal("-CONT")?;
+    signal("-CONT", "kube-apiserver")?;
     let routes = (0..REPLAYED).map(|n| ROUTE.replace("routes-to-llms", &format!("replayed-{n}")));
     cluster.apply_in(NAMESPACE, &routes.collect::<Vec<_>>().join("\n---\n"))
+}
+
+/// Stops the node launcher's kubelet, and lets it go on: meanwhile the node controller says of Pods that it knows nothing
+/// new of that they are not ready.
+async fn silent_node(cluster: &TestCluster) -> Result<()> {
+    let said = |ready: &str| {
+        let condition = format!("--for=condition=Ready={ready}");
+        let pods = ["-n", NAMESPACE, "wait", &condition, "pod", "-l", "app=gemma3", "--timeout=180s"];
+        cluster.kubectl(&pods).map(drop)
+    };
+    signal("-STOP", "kubelet")?;
+    let silent = said("false");
+    sleep(SILENCE).await;
+    signal("-CONT", "kubelet")?;
+    silent?;
+    said("true")
+}
+
+/// One of the Gateway's Envoys, at its own address: the Service of Pods that are all said not to be ready refuses.
+fn envoy(cluster: &TestCluster) -> Result<Client> {
+    let slices = [
+        "-n",
+        NAMESPACE,
+        "get",
+        "endpointslices",
+        "-l",
+        "kubernetes.io/service-name=inference-gateway-signalbox",
+    ];
+    let address = "jsonpath={.items[0].endpoints[0].addresses[0]}:{.items[0].ports[0].port}";
+    let address = cluster.kubectl(&[&slices[..], &["-o", address]].concat())?;
+    Ok(Client::new(address.trim().parse().with_context(|| address.clone())?))
+}
+
+fn signal(signal: &str, process: &str) -> Result<()> {
+    let status = Command::new("pkill").args([signal, "-x", process]).status().context("pkill")?;
+    ensure!(status.success(), "no {process} process here: the cluster is not the node launcher's");
+    Ok(())
 }
 
 fn told(what: &str, before: &Report, report: &Report) -> String {
